@@ -4,7 +4,7 @@
 //! by itself; whether the sender may do it, and whether a room or an event exists, is the gateway's to decide.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::{Deserializer, Error as _};
 use serde::ser::{SerializeMap, Serializer};
@@ -116,7 +116,7 @@ struct Envelope<'a> {
 }
 
 /// A field that is there, `null` included: serde's own `Option` cannot tell `null` from absent.
-fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+pub(crate) fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
@@ -181,8 +181,9 @@ impl Envelope<'_> {
         let mut since = BTreeMap::new();
         if let Some(raw) = self.since {
             let positions: BTreeMap<String, &RawValue> = field(raw, "since")?;
-            // What was not asked for is not looked at.
-            for (room, position) in positions.into_iter().filter(|(room, _)| rooms.contains(room)) {
+            // What was not asked for is not looked at. A set, since both lists may be as long as a message allows.
+            let asked: BTreeSet<&str> = rooms.iter().map(String::as_str).collect();
+            for (room, position) in positions.into_iter().filter(|(room, _)| asked.contains(room.as_str())) {
                 since.insert(room, field(position, "since")?);
             }
         }

@@ -26,12 +26,12 @@ pub use user::{NotificationNew, UserTyping};
 use crate::Room;
 
 macro_rules! events {
-    ($($(#[$doc:meta])* $name:ident = $type:literal;)+) => {
+    ($($(#[doc = $doc:literal])+ $name:ident = $type:literal;)+) => {
         /// What happened: one variant for each type of the registry, and [`Event::Custom`] for all others.
         #[derive(Debug, Clone, PartialEq)]
         #[non_exhaustive]
         pub enum Event {
-            $($(#[$doc])* $name($name),)+
+            $($(#[doc = $doc])+ $name($name),)+
             /// An event of a type that is not in the registry: the application's own, or a newer one.
             Custom(CustomEvent),
         }
@@ -49,15 +49,16 @@ macro_rules! events {
             /// Reads a payload by its type's name. A name outside the registry gives [`Event::Custom`].
             ///
             /// # Errors
-            /// [`PayloadError`] when the payload is not as its type wants it.
+            /// [`PayloadError`] when the payload is not as its type wants it, or nested too deeply for any type.
             pub fn decode(event_type: &str, payload: &RawValue) -> Result<Self, PayloadError> {
                 match event_type {
                     $($type => payload::decode(payload).map(Self::$name),)+
-                    _ => Ok(Self::custom(event_type, payload)),
+                    _ => payload::custom(event_type, payload).map(Self::Custom),
                 }
             }
 
-            /// The rooms that the event goes to when its publisher names none; empty where the type has no such rooms.
+            /// The rooms that the event goes to when its publisher names none; empty where the type has no such rooms. A
+            /// payload with a `workspaceId` adds that workspace's room to the type's own.
             ///
             /// # Errors
             /// [`PayloadError`] with the pointer to the field whose value cannot be the id of a room.
@@ -78,13 +79,16 @@ macro_rules! events {
             }
         })+
 
-        /// Calls `$visit!(Variant = "type")` for each type of the registry: for code that is made from the list.
+        /// The registry with its payloads' schemas: for what is made from the list.
         #[cfg(feature = "schema")]
-        macro_rules! for_each_event {
-            ($visit:ident) => { $($visit!($name = $type);)+ };
+        pub(crate) fn registered(generator: &mut schemars::SchemaGenerator) -> Vec<crate::schema::Registered> {
+            vec![$(crate::schema::Registered {
+                name: stringify!($name),
+                wire_type: $type,
+                description: concat!($($doc),+).trim(),
+                payload: generator.subschema_for::<$name>(),
+            }),+]
         }
-        #[cfg(feature = "schema")]
-        pub(crate) use for_each_event;
     };
 }
 

@@ -11,6 +11,7 @@ mod error;
 pub mod event;
 mod generated;
 mod grants;
+pub mod http;
 mod id;
 mod position;
 mod room;

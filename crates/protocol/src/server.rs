@@ -9,16 +9,16 @@ use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::client::object;
+use crate::client::{object, present};
 use crate::event::{Event, EventType};
 use crate::{ErrorCode, EventId, Position, Published, RequestId, Room, Timestamp, UserId};
 
 macro_rules! replies {
-    ($($(#[$doc:meta])* $name:ident($payload:ty) = $type:literal;)+) => {
+    ($($(#[doc = $doc:literal])+ $name:ident($payload:ty) = $type:literal;)+) => {
         /// What a frame that is no event says.
         #[derive(Debug, Clone, PartialEq)]
         pub enum Reply {
-            $($(#[$doc])* $name($payload),)+
+            $($(#[doc = $doc])+ $name($payload),)+
         }
 
         impl Reply {
@@ -44,13 +44,16 @@ macro_rules! replies {
             }
         }
 
-        /// Calls `$visit!(Payload = "type")` for each of these frames: for code that is made from the list.
+        /// These frames with their payloads' schemas: for what is made from the list.
         #[cfg(feature = "schema")]
-        macro_rules! for_each_reply {
-            ($visit:ident) => { $($visit!($name, $payload = $type);)+ };
+        pub(crate) fn registered(generator: &mut schemars::SchemaGenerator) -> Vec<crate::schema::Registered> {
+            vec![$(crate::schema::Registered {
+                name: stringify!($name),
+                wire_type: $type,
+                description: concat!($($doc),+).trim(),
+                payload: generator.subschema_for::<$payload>(),
+            }),+]
         }
-        #[cfg(feature = "schema")]
-        pub(crate) use for_each_reply;
     };
 }
 
@@ -250,9 +253,11 @@ pub struct SubscriptionAck {
 /// What became of one room of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("discriminator" = {"propertyName": "status"})))]
 #[serde(tag = "status", rename_all = "lowercase")]
 pub enum RoomOutcome {
     /// Joined; live events start behind the position.
+    #[cfg_attr(feature = "schema", schemars(title = "RoomSubscribed"))]
     Subscribed {
         /// Where live delivery starts.
         position: Position,
@@ -261,6 +266,7 @@ pub enum RoomOutcome {
         presence: Option<PresenceStatus>,
     },
     /// Joined; every missed event follows, in order, then live events.
+    #[cfg_attr(feature = "schema", schemars(title = "RoomRecovered"))]
     Recovered {
         /// The position that the client gave; each replayed event moves it.
         position: Position,
@@ -271,6 +277,7 @@ pub enum RoomOutcome {
         presence: Option<PresenceStatus>,
     },
     /// Joined, but events were missed that cannot be replayed: load the state anew.
+    #[cfg_attr(feature = "schema", schemars(title = "RoomGap"))]
     Gap {
         /// Where live delivery starts.
         position: Position,
@@ -281,11 +288,13 @@ pub enum RoomOutcome {
         presence: Option<PresenceStatus>,
     },
     /// Not joined.
+    #[cfg_attr(feature = "schema", schemars(title = "RoomDenied"))]
     Denied {
         /// Why.
         code: ErrorCode,
     },
     /// Left, or not joined in the first place.
+    #[cfg_attr(feature = "schema", schemars(title = "RoomUnsubscribed"))]
     Unsubscribed,
 }
 
@@ -408,7 +417,7 @@ impl Serialize for EventFrame {
 struct Envelope<'a> {
     #[serde(rename = "type")]
     frame_type: String,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "present")]
     payload: Option<&'a RawValue>,
     timestamp: Option<Timestamp>,
     reply_to: Option<RequestId>,
@@ -424,7 +433,10 @@ impl ServerMessage {
     /// # Errors
     /// When it is not JSON, has no type, or is a known frame with a field of the wrong type.
     pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
-        let envelope: Envelope<'_> = object(text)?;
+        let envelope: Envelope<'_> = match object(text) {
+            Ok(envelope) => envelope,
+            Err(error) => return unknown(text).ok_or(error),
+        };
         let (Some(payload), Some(timestamp)) = (envelope.payload, envelope.timestamp) else {
             return Ok(Self::Unknown { frame_type: envelope.frame_type });
         };
@@ -445,4 +457,16 @@ impl ServerMessage {
             positions: envelope.positions,
         })))
     }
+}
+
+/// A frame that cannot be read, but whose type this version does not know either: its fields may mean anything.
+fn unknown(text: &str) -> Option<ServerMessage> {
+    #[derive(Deserialize)]
+    struct Typed {
+        #[serde(rename = "type")]
+        frame_type: String,
+    }
+    let Typed { frame_type } = object(text).ok()?;
+    let known = Reply::TYPES.contains(&frame_type.as_str()) || frame_type.parse::<EventType>().is_ok();
+    (!known).then_some(ServerMessage::Unknown { frame_type })
 }

@@ -37,6 +37,7 @@ pub struct Published {
     /// The event's id.
     pub event_id: EventId,
     /// Its place in each of its rooms; empty for an ephemeral event.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Positions"))]
     pub positions: BTreeMap<Room, Position>,
     /// The same id was published before: nothing was published now, and the positions are those of the first time.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::Room;
+use crate::event::CustomEvent;
 
 /// The fields of a payload that its struct does not name, kept as they came.
 pub type Extra = Map<String, Value>;
@@ -54,6 +55,13 @@ pub(super) fn decode<P: Payload>(payload: &RawValue) -> Result<P, PayloadError> 
     })
 }
 
+/// Keeps a payload of a type that is not in the registry.
+pub(super) fn custom(event_type: &str, payload: &RawValue) -> Result<CustomEvent, PayloadError> {
+    // A RawValue is JSON already; only its nesting can exceed what a Value holds.
+    let payload = serde_json::from_str(payload.get()).map_err(|_| PayloadError::at("", "nested too deeply"))?;
+    Ok(CustomEvent { event_type: event_type.into(), payload })
+}
+
 /// serde reports a missing field at the struct that lacks it; its name stands only in the message.
 fn missing_field(message: &str) -> Option<String> {
     message.strip_prefix("missing field `")?.split('`').next().map(Into::into)
@@ -68,7 +76,11 @@ pub(super) fn rooms<P: Payload>(payload: &P) -> Result<Vec<Room>, PayloadError> 
         .into_iter()
         .map(|(kind, field, id)| room(kind, &field, id))
         .collect::<Result<Vec<_>, _>>()?;
-    // Every event that says its workspace goes there too, so that a page that shows all of it needs one room.
+    // What is meant for one user must not reach a whole workspace because it mentions it.
+    if rooms.is_empty() {
+        return Ok(rooms);
+    }
+    // Every other event that says its workspace goes there too, so that a page that shows all of it needs one room.
     match payload.extra().get("workspaceId") {
         Some(Value::String(id)) => rooms.push(room("workspace", "workspaceId", id)?),
         Some(_) => return Err(PayloadError::at("workspaceId", "invalid type, expected a string")),
