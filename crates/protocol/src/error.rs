@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 macro_rules! error_codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal, $status:literal;)+) => {
-        /// Why a frame or an HTTP call was refused. It never ends a connection; a [`CloseCode`](crate::CloseCode) does.
+        /// Why a frame or an HTTP call was refused. It never ends a connection; a close code does.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
         #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         pub enum ErrorCode {

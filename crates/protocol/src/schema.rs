@@ -158,6 +158,14 @@ fn references(schema: &Value, visit: &mut impl FnMut(&str)) {
     }
 }
 
+/// A payload with fields of its own may say its workspace; see [`Event::rooms`](crate::Event::rooms).
+pub(crate) fn add_workspace(schema: &mut Schema) {
+    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        let description = "The workspace: without rooms of its own, the event goes to the workspace's room too.";
+        properties.insert("workspaceId".into(), json!({"type": "string", "description": description}));
+    }
+}
+
 /// A reference to a type's definition.
 fn reference<T: schemars::JsonSchema>(generator: &mut SchemaGenerator) -> Value {
     generator.subschema_for::<T>().to_value()
@@ -189,4 +197,9 @@ fn tagged(property: &str, description: &str, members: impl IntoIterator<Item = S
 /// A union whose members need a look at more than one constant.
 fn either<const N: usize>(description: &str, members: [Value; N]) -> Value {
     json!({"description": description, "anyOf": members.as_slice()})
+}
+
+/// What must be one thing and the other.
+fn both(description: &str, one: Value, other: Value) -> Value {
+    json!({"description": description, "allOf": [one, other]})
 }

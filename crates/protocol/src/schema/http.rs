@@ -1,10 +1,10 @@
 //! The HTTP bodies that carry events, and their answers.
 
 use schemars::SchemaGenerator;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::incoming::contents;
-use super::{described, either, named, object, reference};
+use super::{both, described, either, named, object, reference};
 use crate::http::{BatchAnswer, Problem};
 use crate::{EventId, Published, Room, Timestamp, UserId};
 
@@ -23,6 +23,7 @@ pub(super) fn bodies(generator: &mut SchemaGenerator) -> Vec<(String, Value)> {
             either("What is posted to publish: one event, or several.", [named("NewEvent"), named("Batch")]),
         ),
         ("NewEvent".into(), new_event(generator)),
+        ("EventContent".into(), contents("What can have happened: a type with its payload.", false, generator)),
         ("Batch".into(), batch),
     ]
 }
@@ -37,13 +38,13 @@ fn new_event(generator: &mut SchemaGenerator) -> Value {
     let user = "Who did it; counts only from a token that may publish anything in all the event's rooms.";
     let event_id =
         described(reference::<EventId>(generator), "Chosen so that the event may safely be published again.");
-    let common = Map::from_iter([
-        ("userId".to_owned(), described(reference::<UserId>(generator), user)),
-        ("rooms".to_owned(), rooms),
-        ("eventId".to_owned(), event_id),
-        ("timestamp".to_owned(), described(reference::<Timestamp>(generator), "When it happened; absent: now.")),
-    ]);
-    contents("An event to publish.", &common, false, generator)
+    let properties = [
+        ("userId", described(reference::<UserId>(generator), user)),
+        ("rooms", rooms),
+        ("eventId", event_id),
+        ("timestamp", described(reference::<Timestamp>(generator), "When it happened; absent: now.")),
+    ];
+    both("An event to publish.", named("EventContent"), object(properties, []))
 }
 
 /// What it answers.

@@ -1,10 +1,10 @@
 //! What the gateway receives: the frames of clients.
 
 use schemars::SchemaGenerator;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::outgoing::custom_type;
-use super::{described, named, object, reference, tagged};
+use super::{both, described, named, object, reference, tagged};
 use crate::{EventId, Position, RequestId, event};
 
 /// The frames and their unions, by name. The payloads go to the generator.
@@ -24,6 +24,7 @@ pub(super) fn definitions(generator: &mut SchemaGenerator) -> Vec<(String, Value
         ("PublishFrame".into(), publish(generator)),
         ("PresenceOptions".into(), presence()),
         ("ClientEvent".into(), client_event(generator)),
+        ("ClientContent".into(), contents("What a client can say happened: a type with its payload.", true, generator)),
         ("Typing".into(), typing()),
     ]
 }
@@ -75,8 +76,8 @@ fn presence() -> Value {
 
 fn client_event(generator: &mut SchemaGenerator) -> Value {
     let id = described(reference::<EventId>(generator), "Chosen so that the event may safely be published again.");
-    let common = Map::from_iter([("eventId".to_owned(), id)]);
-    contents("An event as a client publishes it: who and when are stamped by the gateway.", &common, true, generator)
+    let description = "An event as a client publishes it: who and when are stamped by the gateway.";
+    both(description, named("ClientContent"), object([("eventId", id)], []))
 }
 
 fn typing() -> Value {
@@ -87,21 +88,10 @@ fn typing() -> Value {
     described(object(properties, ["issueId", "isTyping"]), "A user types: who it is, the gateway stamps.")
 }
 
-/// Every type with its payload, as it is published, beside the properties that all have in common. A client need not say
-/// who types.
-pub(super) fn contents(
-    description: &str,
-    common: &Map<String, Value>,
-    from_client: bool,
-    generator: &mut SchemaGenerator,
-) -> Value {
-    let content = |wire_type: Value, payload: Value| {
-        let mut schema = object([("type", wire_type), ("payload", payload)], ["type", "payload"]);
-        if let Some(properties) = schema["properties"].as_object_mut() {
-            properties.extend(common.clone());
-        }
-        schema
-    };
+/// Every type with its payload, as it is published. A client need not say who types.
+pub(super) fn contents(description: &str, from_client: bool, generator: &mut SchemaGenerator) -> Value {
+    let content =
+        |wire_type: Value, payload: Value| object([("type", wire_type), ("payload", payload)], ["type", "payload"]);
     let mut variants: Vec<Value> = event::registered(generator)
         .into_iter()
         .map(|line| {

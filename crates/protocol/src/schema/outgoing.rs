@@ -17,7 +17,9 @@ pub(super) fn definitions(generator: &mut SchemaGenerator) -> Vec<(String, Value
         tagged("type", "An event of a type that the protocol names.", events.iter().map(event_name)),
     ));
     all.push(("AnyEvent".into(), either("An event.", [named("Event"), named("CustomEvent")])));
-    let members = [named("Reply"), named("Event"), named("CustomEvent")];
+    let known = [named("Reply"), named("Event")];
+    all.push(("KnownMessage".into(), either("A frame of a type that the protocol names.", known)));
+    let members = [named("KnownMessage"), named("CustomEvent")];
     all.push(("ServerMessage".into(), either("A frame from the gateway.", members)));
     all.push(("CustomEvent".into(), custom_event(generator)));
     for line in &replies {
