@@ -1,1 +1,44 @@
-//! Stub.
+//! The Roomcast gateway: carries events from back ends to users' browsers over WebSockets, with rooms, rights and limits.
+//!
+//! The path of the data, in one breath: a frame comes in through `connection`, which alone knows the socket; `session`
+//! decides whether the client may; `publish` checks and stamps; the `broker` gives positions, keeps and delivers; the `hub`
+//! puts one shared frame into the `outbox` of every member; and each connection writes what its outbox holds.
+//!
+//! ```text
+//! socket -> connection -> session -> node -> broker -+
+//!    ^                                               |
+//!    +----- connection <- outbox <- hub <- deliver <-+
+//! ```
+//!
+//! Use it as a server ([`Gateway::run`]) or inside an axum application ([`Gateway::router`]).
+
+pub mod access;
+mod address;
+pub mod auth;
+pub mod broker;
+pub mod clock;
+pub mod config;
+mod connection;
+mod frame;
+mod framing;
+mod gateway;
+mod heartbeat;
+mod http;
+mod hub;
+mod metrics;
+mod node;
+pub mod origin;
+mod outbox;
+mod publication;
+mod publish;
+pub mod rate_limit;
+pub mod server;
+mod session;
+pub mod settings;
+mod shutdown;
+mod upgrade;
+mod wheel;
+
+pub use config::{Config, Mode, RoomAccess, Secret};
+pub use gateway::{Gateway, PublishError, Stats};
+pub use roomcast_protocol::Service;

@@ -1,0 +1,224 @@
+//! Authentication: from a token to an identity.
+//!
+//! Owns what makes a token good: its signature (HS256 with the configured secret, whatever the token says of itself), its
+//! times, its user and its claims. Which rooms it opens is [`access`](crate::access)'s to say.
+
+use std::fmt;
+use std::time::Duration;
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use roomcast_protocol::{Grants, Timestamp, UserId};
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Clock;
+use crate::config::{Config, Secret};
+
+/// Clocks of back end and gateway may differ by this much.
+pub const LEEWAY: Duration = Duration::from_secs(5);
+
+/// A longer token is refused unread: headers and frames carry it, and a real one is far below.
+pub const MAX_TOKEN_BYTES: usize = 8 << 10;
+
+/// Whom a good token names, and what it grants.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The user.
+    pub user: UserId,
+    /// The user's e-mail address, "" when the token has none.
+    pub email: String,
+    /// What the token grants; `None` when it does not say.
+    pub grants: Option<Grants>,
+    /// When the token runs out.
+    pub expires_at: Timestamp,
+}
+
+/// Why a token is refused. Says nothing of the token's text, so that it may be logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadToken {
+    /// No token came.
+    #[error("a token is required")]
+    Missing,
+    /// Not a JWT, another algorithm, or over 8 KiB.
+    #[error("the token is malformed")]
+    Malformed,
+    /// Signed by somebody else, or not at all.
+    #[error("the token's signature is not valid")]
+    Signature,
+    /// Past its `exp`.
+    #[error("the token has expired")]
+    Expired,
+    /// Before its `nbf`.
+    #[error("the token is not valid yet")]
+    Immature,
+    /// A claim is missing, of the wrong type or not the expected one.
+    #[error("the token's {0} claim is missing or not valid")]
+    Claim(&'static str),
+}
+
+/// What is read of a token. Numbers are read as numbers only: `"exp": "1"` is refused.
+#[derive(Deserialize)]
+struct Claims {
+    sub: Option<serde_json::Value>,
+    exp: Option<serde_json::Value>,
+    nbf: Option<serde_json::Value>,
+    iat: Option<serde_json::Value>,
+    email: Option<serde_json::Value>,
+    grants: Option<serde_json::Value>,
+}
+
+/// What is written into a token that the gateway mints.
+#[derive(Serialize)]
+struct Minted<'a> {
+    sub: &'a UserId,
+    iat: i64,
+    exp: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grants: Option<&'a Grants>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iss: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aud: Option<&'a str>,
+}
+
+/// Checks tokens, and mints them for development and the command line.
+pub struct Authenticator {
+    decoding: DecodingKey,
+    encoding: EncodingKey,
+    validation: Validation,
+    issuer: Option<String>,
+    audience: Option<String>,
+    clock: Clock,
+}
+
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Authenticator")
+    }
+}
+
+impl Identity {
+    /// An identity that did not come from a token, for tests of what it may do.
+    #[cfg(test)]
+    pub(crate) fn of(user: UserId, grants: Option<Grants>) -> Self {
+        let expires_at = Timestamp::from_millis(i64::from(u32::MAX) * 1000).unwrap();
+        Self { user, email: String::new(), grants, expires_at }
+    }
+}
+
+impl Authenticator {
+    /// For the secret, issuer and audience of the configuration.
+    #[must_use]
+    pub fn new(config: &Config, clock: Clock) -> Self {
+        let secret = config.jwt_secret.as_ref().map_or(&[][..], Secret::as_bytes);
+        // The key decides the algorithm, never the token.
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.required_spec_claims.clear();
+        // Times are checked below, against the gateway's clock.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        validation.validate_aud = config.jwt_audience.is_some();
+        if let Some(issuer) = &config.jwt_issuer {
+            validation.set_issuer(&[issuer]);
+            validation.required_spec_claims.insert("iss".into());
+        }
+        if let Some(audience) = &config.jwt_audience {
+            validation.set_audience(&[audience]);
+            validation.required_spec_claims.insert("aud".into());
+        }
+        Self {
+            decoding: DecodingKey::from_secret(secret),
+            encoding: EncodingKey::from_secret(secret),
+            validation,
+            issuer: config.jwt_issuer.clone(),
+            audience: config.jwt_audience.clone(),
+            clock,
+        }
+    }
+
+    /// The identity that the token names.
+    ///
+    /// # Errors
+    /// [`BadToken`] when it is not one that this gateway accepts now.
+    pub fn check(&self, token: &str) -> Result<Identity, BadToken> {
+        if token.is_empty() {
+            return Err(BadToken::Missing);
+        }
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(BadToken::Malformed);
+        }
+        let claims =
+            jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).map_err(|error| reason(&error))?;
+        self.identity(claims.claims)
+    }
+
+    fn identity(&self, claims: Claims) -> Result<Identity, BadToken> {
+        let now = self.clock.now().as_millis();
+        let leeway = LEEWAY.as_millis() as i64;
+        let exp = claims.exp.as_ref().and_then(numeric_date).ok_or(BadToken::Claim("exp"))?;
+        if exp.as_millis() + leeway <= now {
+            return Err(BadToken::Expired);
+        }
+        if let Some(nbf) = &claims.nbf {
+            let nbf = numeric_date(nbf).ok_or(BadToken::Claim("nbf"))?;
+            if nbf.as_millis() > now + leeway {
+                return Err(BadToken::Immature);
+            }
+        }
+        if claims.iat.as_ref().is_some_and(|iat| numeric_date(iat).is_none()) {
+            return Err(BadToken::Claim("iat"));
+        }
+        let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+        let user = claims.sub.as_ref().and_then(text).and_then(|sub| sub.parse().ok()).ok_or(BadToken::Claim("sub"))?;
+        let email = claims.email.as_ref().map_or(Some(String::new()), text).ok_or(BadToken::Claim("email"))?;
+        let grants = claims.grants.map(serde_json::from_value).transpose().map_err(|_| BadToken::Claim("grants"))?;
+        Ok(Identity { user, email, grants, expires_at: exp })
+    }
+
+    /// A token for the user.
+    ///
+    /// # Errors
+    /// When the secret cannot sign, which an accepted configuration excludes.
+    pub fn mint(
+        &self,
+        user: &UserId,
+        email: Option<&str>,
+        grants: Option<&Grants>,
+        ttl: Duration,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
+        let now = self.clock.now().as_millis() / 1000;
+        let exp = now.saturating_add(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX));
+        let (iss, aud) = (self.issuer.as_deref(), self.audience.as_deref());
+        jsonwebtoken::encode(
+            &Header::new(Algorithm::HS256),
+            &Minted { sub: user, iat: now, exp, email, grants, iss, aud },
+            &self.encoding,
+        )
+    }
+}
+
+/// RFC 7519's NumericDate: seconds, whole or not, from 1970 on.
+fn numeric_date(value: &serde_json::Value) -> Option<Timestamp> {
+    let millis = match value.as_u64() {
+        // Beyond the year 9999 there is no difference to be told.
+        Some(seconds) => i64::try_from(seconds).ok()?.min(253_402_207_200).checked_mul(1000)?,
+        None => {
+            let seconds = value.as_f64().filter(|seconds| (0.0..=253_402_207_200.0).contains(seconds))?;
+            (seconds * 1000.0) as i64
+        }
+    };
+    Timestamp::from_millis(millis).ok()
+}
+
+fn reason(error: &jsonwebtoken::errors::Error) -> BadToken {
+    use jsonwebtoken::errors::ErrorKind;
+    match error.kind() {
+        ErrorKind::InvalidSignature => BadToken::Signature,
+        ErrorKind::InvalidIssuer => BadToken::Claim("iss"),
+        ErrorKind::InvalidAudience => BadToken::Claim("aud"),
+        ErrorKind::MissingRequiredClaim(claim) if claim == "iss" => BadToken::Claim("iss"),
+        ErrorKind::MissingRequiredClaim(claim) if claim == "aud" => BadToken::Claim("aud"),
+        _ => BadToken::Malformed,
+    }
+}

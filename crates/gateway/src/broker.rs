@@ -1,0 +1,54 @@
+//! The broker: gives events their positions, keeps them, and hands them to the hub.
+//!
+//! Owns the streams. [`memory`] is the embedded one; another keeps them in Redis. There is one way from a publisher to a
+//! subscriber, on the publishing node too: broker, [`Deliver`], hub, outbox.
+
+pub mod memory;
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use roomcast_protocol::{Position, Published, Room};
+use tokio::sync::mpsc;
+
+use crate::publication::{Draft, Publication};
+
+/// Where a broker delivers: whole publications, each with all its positions, in the order of every one of its rooms.
+pub type Deliver = mpsc::Sender<Arc<Publication>>;
+
+/// Publications between broker and hub. A publisher waits when the hub is this far behind.
+pub const DELIVER_QUEUE: usize = 1024;
+
+/// The broker could not do it, or does not know whether it did. Repeating with the same event id is safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the broker is not available")]
+pub struct Unavailable;
+
+/// What every broker promises:
+///
+/// - Giving the positions, storing and delivering a publication are **one atomic step over all its rooms**: two publications
+///   have the same order in every room that they share. (A cluster that cannot do this is refused at start.)
+/// - Offsets in a room are consecutive within an epoch. A stream made anew has a new epoch; a position is never given twice.
+/// - Delivery is in order of positions, and only to rooms that are held open.
+/// - A publication whose id its publisher chose is remembered per room for [`REMEMBERED`]; a repeat answers the first
+///   positions, in the same atomic step.
+pub trait Broker: Send + Sync + 'static {
+    /// Publishes to all rooms of the draft, or to none.
+    fn publish(&self, draft: Draft) -> BoxFuture<'_, Result<Published, Unavailable>>;
+
+    /// Holds the rooms open for one more member each. Answers, room by room, the position as of now: every later
+    /// publication is delivered, every earlier one may be on its way still.
+    fn open(&self, rooms: Vec<Room>) -> BoxFuture<'_, Result<Vec<Position>, Unavailable>>;
+
+    /// Gives up what [`Broker::open`] held, once for each room and member.
+    fn release(&self, rooms: &[Room]);
+
+    /// Forgets what is too old. Called every few seconds.
+    fn sweep(&self);
+
+    /// Whether publishing and opening work at the moment.
+    fn is_ready(&self) -> bool;
+}
+
+/// How long an event id that its publisher chose is remembered.
+pub const REMEMBERED: std::time::Duration = std::time::Duration::from_secs(300);

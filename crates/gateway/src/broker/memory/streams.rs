@@ -1,0 +1,168 @@
+//! All streams of the embedded broker, and the bounds on them together.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use roomcast_protocol::{Position, Room};
+use tokio::time::Instant;
+
+use super::stream::{Kept, Stream};
+use crate::broker::Unavailable;
+use crate::publication::Publication;
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Events per room.
+    pub(super) events: usize,
+    /// Age of an event.
+    pub(super) age: Duration,
+    /// Bytes per room.
+    pub(super) bytes: usize,
+    /// Bytes in all rooms.
+    pub(super) total_bytes: usize,
+    /// Streams, held or not.
+    pub(super) streams: usize,
+    /// How long a stream outlives its last event or member.
+    pub(super) idle: Duration,
+}
+
+/// The streams by room.
+#[derive(Debug)]
+pub(super) struct Streams {
+    bounds: Bounds,
+    by_room: HashMap<Room, Stream>,
+    /// Kept events of all streams by age: whose they are, and since when.
+    ages: BTreeMap<u64, (Room, Instant)>,
+    /// Streams that nobody holds, by the time since when.
+    idle: BTreeMap<u64, (Room, Instant)>,
+    bytes: usize,
+    /// Orders `ages` and `idle`.
+    sequence: u64,
+}
+
+impl Streams {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self { bounds, by_room: HashMap::new(), ages: BTreeMap::new(), idle: BTreeMap::new(), bytes: 0, sequence: 0 }
+    }
+
+    /// Holds each room once more; all of them or none.
+    pub(super) fn open(&mut self, rooms: &[Room], now: Instant) -> Result<Vec<Position>, Unavailable> {
+        for (index, room) in rooms.iter().enumerate() {
+            if self.hold(room).is_err() {
+                rooms[..index].iter().for_each(|held| self.release(held, now));
+                return Err(Unavailable);
+            }
+        }
+        Ok(rooms.iter().map(|room| self.by_room[room].position()).collect())
+    }
+
+    fn hold(&mut self, room: &Room) -> Result<(), Unavailable> {
+        if !self.by_room.contains_key(room) {
+            self.make_place()?;
+            self.by_room.insert(room.clone(), Stream::new());
+        }
+        let Some(stream) = self.by_room.get_mut(room) else { return Err(Unavailable) };
+        stream.holds += 1;
+        if let Some(idle) = stream.idle.take() {
+            self.idle.remove(&idle);
+        }
+        Ok(())
+    }
+
+    /// Gives up one hold; the stream's time starts with the last.
+    pub(super) fn release(&mut self, room: &Room, now: Instant) {
+        let Some(stream) = self.by_room.get_mut(room) else { return };
+        stream.holds = stream.holds.saturating_sub(1);
+        if stream.holds == 0 && stream.idle.is_none() {
+            self.sequence += 1;
+            stream.idle = Some(self.sequence);
+            self.idle.insert(self.sequence, (room.clone(), now));
+        }
+    }
+
+    /// Makes sure that one more stream fits. Only streams that nobody holds may go; theirs ends, and a later one under the
+    /// same name has a new epoch.
+    fn make_place(&mut self) -> Result<(), Unavailable> {
+        if self.by_room.len() < self.bounds.streams {
+            return Ok(());
+        }
+        let oldest = self.idle.values().next().map(|(room, _)| room.clone()).ok_or(Unavailable)?;
+        self.drop_stream(&oldest);
+        Ok(())
+    }
+
+    /// The next position of a room that is held.
+    pub(super) fn advance(&mut self, room: &Room) -> Option<Position> {
+        self.by_room.get_mut(room).map(Stream::advance)
+    }
+
+    /// Keeps an event in a room, and forgets what no longer fits.
+    pub(super) fn keep(&mut self, room: &Room, publication: &Arc<Publication>, now: Instant) {
+        let Some(stream) = self.by_room.get_mut(room) else { return };
+        let bytes = publication.cost();
+        self.sequence += 1;
+        stream.keep(Kept { sequence: self.sequence, publication: publication.clone(), bytes });
+        self.ages.insert(self.sequence, (room.clone(), now));
+        self.bytes += bytes;
+        while self.by_room.get(room).is_some_and(|stream| self.bounds.are_exceeded_by(stream)) {
+            self.forget_oldest(room);
+        }
+        while self.bytes > self.bounds.total_bytes {
+            let Some(room) = self.ages.values().next().map(|(room, _)| room.clone()) else { break };
+            self.forget_oldest(&room);
+        }
+    }
+
+    fn forget_oldest(&mut self, room: &Room) {
+        if let Some(kept) = self.by_room.get_mut(room).and_then(Stream::forget_oldest) {
+            self.bytes -= kept.bytes;
+            self.ages.remove(&kept.sequence);
+        }
+    }
+
+    fn drop_stream(&mut self, room: &Room) {
+        let Some(stream) = self.by_room.remove(room) else { return };
+        self.bytes -= stream.bytes;
+        for kept in &stream.kept {
+            self.ages.remove(&kept.sequence);
+        }
+        if let Some(idle) = stream.idle {
+            self.idle.remove(&idle);
+        }
+    }
+
+    /// Forgets events and streams whose time is over.
+    pub(super) fn sweep(&mut self, now: Instant) {
+        while let Some((room, since)) = self.ages.values().next().cloned() {
+            if now.saturating_duration_since(since) < self.bounds.age {
+                break;
+            }
+            self.forget_oldest(&room);
+        }
+        while let Some((room, since)) = self.idle.values().next().cloned() {
+            if now.saturating_duration_since(since) < self.bounds.idle {
+                break;
+            }
+            self.drop_stream(&room);
+        }
+    }
+
+    pub(super) fn kept(&self, room: &Room) -> Vec<Arc<Publication>> {
+        self.by_room
+            .get(room)
+            .map_or_else(Vec::new, |stream| stream.kept.iter().map(|kept| kept.publication.clone()).collect())
+    }
+
+    #[cfg(test)]
+    pub(super) fn totals(&self) -> (usize, usize, usize, usize) {
+        (self.by_room.len(), self.ages.len(), self.idle.len(), self.bytes)
+    }
+}
+
+impl Bounds {
+    fn are_exceeded_by(&self, stream: &Stream) -> bool {
+        stream.kept.len() > self.events || stream.bytes > self.bytes
+    }
+}

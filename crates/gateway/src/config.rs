@@ -1,0 +1,251 @@
+//! Configuration: every number and choice that an operator may set, with its default and the reason for it.
+//!
+//! Owns the values once they are valid. Where they come from (flags, environment, a TOML file) is [`settings`](crate::settings).
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::origin::Origin;
+
+/// Whether the gateway serves a developer's own machine or the world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Everything embedded and open, on loopback.
+    Dev,
+    /// Deny by default.
+    Serve,
+}
+
+/// What a token without a `grants` claim may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoomAccess {
+    /// Nothing but its own user room.
+    Grants,
+    /// Subscribe, presence, history and typing in every room but other users' own; never publish or admin.
+    Open,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The secret that signs HS256 tokens. Shows nothing of itself in logs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Vec<u8>);
+
+impl Secret {
+    /// The fewest bytes that HS256 may have (RFC 7518 section 3.2).
+    pub const MIN_BYTES: usize = 32;
+
+    /// A secret from its bytes; whether they suffice is checked by [`Config::validate`].
+    #[must_use]
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
+        Self(bytes.into())
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("(secret)")
+    }
+}
+
+/// Everything that can be configured. [`Config::dev`] and [`Config::serve`] are the two starting points.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Which of the two starting points this is; decides what is open.
+    pub mode: Mode,
+    /// Address to listen on.
+    pub host: IpAddr,
+    /// Port to listen on; 0 takes a free one.
+    pub port: u16,
+    /// Signs the tokens; `None` only until it is set.
+    pub jwt_secret: Option<Secret>,
+    /// The `iss` that tokens must have, when set.
+    pub jwt_issuer: Option<String>,
+    /// The `aud` that tokens must have, when set.
+    pub jwt_audience: Option<String>,
+    /// Whether `?token=` is read.
+    pub query_token: bool,
+    /// Origins of browsers that may connect; `None`: the mode's own rule.
+    pub frontend_url: Option<Vec<Origin>>,
+    /// What a token without grants may do.
+    pub room_access: RoomAccess,
+    /// Kinds of room beside the built-in ones.
+    pub room_kinds: Vec<String>,
+    /// Address of Redis, for several nodes.
+    pub redis_url: Option<String>,
+    /// Events kept per room.
+    pub history_size: usize,
+    /// How long events are kept.
+    pub history_ttl: Duration,
+    /// Bytes of events kept per room.
+    pub history_bytes: usize,
+    /// Bytes of events kept in all.
+    pub history_total_bytes: usize,
+    /// How long a room's counter outlives its last event or member.
+    pub position_ttl: Duration,
+    /// Rooms whose counters are kept at most.
+    pub max_streams: usize,
+    /// Data frames that a connection may send in a window.
+    pub messages_per_minute: u32,
+    /// That window.
+    pub message_window: Duration,
+    /// Failed authentications of an address in a minute.
+    pub auth_attempts_per_minute: u32,
+    /// How long a connection may stay unauthenticated.
+    pub auth_timeout: Duration,
+    /// Bytes in a client's message, and in an event's payload.
+    pub max_message_bytes: usize,
+    /// How long a message may take from its first byte to its last.
+    pub message_timeout: Duration,
+    /// Bytes waiting for one connection before it is closed as too slow.
+    pub max_queue_bytes: usize,
+    /// Rooms that a connection may be in.
+    pub max_rooms: usize,
+    /// Rooms in one request or event.
+    pub max_rooms_per_message: usize,
+    /// Connections at most; `None`: derived from the limit of open files.
+    pub max_connections: Option<usize>,
+    /// How often a connection is pinged.
+    pub ping_interval: Duration,
+    /// How long a connection may send nothing.
+    pub idle_timeout: Duration,
+    /// How long a request's header may take, and a connection may send nothing before it.
+    pub header_timeout: Duration,
+    /// How long connections are closed over when the gateway stops.
+    pub drain: Duration,
+    /// How long upgrades are still accepted after the gateway was told to stop.
+    pub drain_delay: Duration,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// A second address, for what only operators need.
+    pub admin_addr: Option<SocketAddr>,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+}
+
+/// A configuration that cannot work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {problem}")]
+pub struct InvalidConfig {
+    /// The setting.
+    pub key: &'static str,
+    /// What was found, and what is expected.
+    pub problem: String,
+}
+
+impl Config {
+    /// For a developer's own machine: loopback, open rooms, no token for statistics, tokens for the asking.
+    #[must_use]
+    pub fn dev() -> Self {
+        Self {
+            mode: Mode::Dev,
+            room_access: RoomAccess::Open,
+            // Ctrl-C should be as quick as a developer's patience.
+            drain: Duration::ZERO,
+            ..Self::serve()
+        }
+    }
+
+    /// For production: denies what a token does not grant.
+    #[must_use]
+    pub fn serve() -> Self {
+        Self {
+            mode: Mode::Serve,
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 3001,
+            jwt_secret: None,
+            jwt_issuer: None,
+            jwt_audience: None,
+            query_token: true,
+            frontend_url: None,
+            room_access: RoomAccess::Grants,
+            room_kinds: Vec::new(),
+            redis_url: None,
+            history_size: 1000,
+            history_ttl: Duration::from_secs(600),
+            // A thousand events of 4 KiB.
+            history_bytes: 4 << 20,
+            history_total_bytes: 256 << 20,
+            // A laptop that sleeps overnight resumes.
+            position_ttl: Duration::from_secs(24 * 3600),
+            max_streams: 1_000_000,
+            messages_per_minute: 100,
+            message_window: Duration::from_secs(60),
+            auth_attempts_per_minute: 10,
+            auth_timeout: Duration::from_secs(10),
+            max_message_bytes: 64 << 10,
+            message_timeout: Duration::from_secs(10),
+            // Sixteen of the largest events, or several seconds of a busy room.
+            max_queue_bytes: 1 << 20,
+            max_rooms: 128,
+            max_rooms_per_message: 128,
+            max_connections: None,
+            ping_interval: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(60),
+            header_timeout: Duration::from_secs(10),
+            // Below the 30 s that container platforms wait before they kill.
+            drain: Duration::from_secs(25),
+            drain_delay: Duration::ZERO,
+            trusted_proxies: Vec::new(),
+            admin_addr: None,
+            log_format: LogFormat::Text,
+        }
+    }
+
+    /// Checks what no single setting can know.
+    ///
+    /// # Errors
+    /// [`InvalidConfig`] with the first setting that cannot work.
+    pub fn validate(&self) -> Result<(), InvalidConfig> {
+        let problem = |key, problem: &str| Err(InvalidConfig { key, problem: problem.into() });
+        match &self.jwt_secret {
+            None => return problem("JWT_SECRET", "not set; expected a secret of at least 32 bytes"),
+            Some(secret) if secret.as_bytes().len() < Secret::MIN_BYTES => {
+                let found = secret.as_bytes().len();
+                return problem("JWT_SECRET", &format!("found {found} bytes; expected a secret of at least 32 bytes"));
+            }
+            Some(_) => {}
+        }
+        if self.idle_timeout <= self.ping_interval {
+            return problem(
+                "IDLE_TIMEOUT_MS",
+                "expected more than PING_INTERVAL_MS, or every connection is closed between two pings",
+            );
+        }
+        if self.drain_delay > self.drain {
+            return problem("DRAIN_DELAY", "expected at most DRAIN_SECONDS, which it is a part of");
+        }
+        if self.max_queue_bytes < 2 * self.max_message_bytes {
+            return problem(
+                "MAX_QUEUE_BYTES",
+                "expected at least twice MAX_MESSAGE_BYTES, or the largest event closes its readers",
+            );
+        }
+        if self.redis_url.is_some() && self.mode == Mode::Serve {
+            return problem("REDIS_URL", "this version runs on its embedded broker only; unset it and run one node");
+        }
+        Ok(())
+    }
+
+    /// Whether rooms of the kind exist here.
+    #[must_use]
+    pub fn has_room_kind(&self, kind: &str) -> bool {
+        roomcast_protocol::Room::KINDS.contains(&kind) || self.room_kinds.iter().any(|known| known == kind)
+    }
+}

@@ -1,0 +1,190 @@
+//! The heartbeat and the other deadlines of one connection.
+//!
+//! Owns when each is due and which has passed. The wheel wakes the connection for the next one only; a frame from the client
+//! merely moves a number here.
+
+use std::time::Duration;
+
+use rand::RngExt;
+use roomcast_protocol::Timestamp;
+use tokio::time::Instant;
+
+use crate::config::Config;
+
+/// How long before its end a token's owner is told.
+const EXPIRY_NOTICE: Duration = Duration::from_secs(60);
+
+/// How long a connection outlives its token.
+const EXPIRY_GRACE: Duration = Duration::from_secs(10);
+
+/// What is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// The client has not said who it is in time.
+    Authentication,
+    /// A message was begun and not completed.
+    Message,
+    /// Nothing came for too long.
+    Idle,
+    /// The token is over, and the grace behind it.
+    Expired,
+    /// The token is over soon.
+    Expiring,
+    /// Time for a ping.
+    Ping,
+}
+
+/// The deadlines of one connection.
+#[derive(Debug)]
+pub(crate) struct Deadlines {
+    ping_interval: Duration,
+    idle_timeout: Duration,
+    message_timeout: Duration,
+    last_seen: Instant,
+    ping_at: Instant,
+    authenticate_by: Option<Instant>,
+    /// When the token runs out, and whether its owner was told.
+    expiry: Option<(Instant, bool)>,
+    /// The same as the token says it.
+    expires_at: Option<Timestamp>,
+}
+
+impl Deadlines {
+    /// Those of a connection that was accepted now.
+    #[must_use]
+    pub(crate) fn new(config: &Config) -> Self {
+        let now = Instant::now();
+        Self {
+            ping_interval: config.ping_interval,
+            idle_timeout: config.idle_timeout,
+            message_timeout: config.message_timeout,
+            last_seen: now,
+            ping_at: now + jittered(config.ping_interval),
+            authenticate_by: Some(now + config.auth_timeout),
+            expiry: None,
+            expires_at: None,
+        }
+    }
+
+    /// A frame came.
+    pub(crate) fn seen(&mut self) {
+        self.last_seen = Instant::now();
+    }
+
+    /// The client has said who it is, or brought another token. One with the same end changes nothing.
+    pub(crate) fn authenticated(&mut self, expires_at: Timestamp, now: Timestamp) {
+        self.authenticate_by = None;
+        if self.expires_at.replace(expires_at) == Some(expires_at) {
+            return;
+        }
+        let left = u64::try_from(expires_at.as_millis() - now.as_millis()).unwrap_or(0);
+        // Further away than a year is never: the sum must stay within what an instant can hold.
+        let left = Duration::from_millis(left).min(Duration::from_secs(366 * 24 * 3600));
+        self.expiry = Some((Instant::now() + left, false));
+    }
+
+    /// What is due, the gravest first. A ping and a notice are due once.
+    pub(crate) fn due(&mut self, incomplete_since: Option<Instant>) -> Option<Due> {
+        let now = Instant::now();
+        if self.expiry.is_some_and(|(at, _)| at + EXPIRY_GRACE <= now) {
+            return Some(Due::Expired);
+        }
+        if self.authenticate_by.is_some_and(|at| at <= now) {
+            return Some(Due::Authentication);
+        }
+        if self.last_seen + self.idle_timeout <= now {
+            return Some(Due::Idle);
+        }
+        if incomplete_since.is_some_and(|since| since + self.message_timeout <= now) {
+            return Some(Due::Message);
+        }
+        if let Some((at, is_told @ false)) = &mut self.expiry
+            && at.checked_sub(EXPIRY_NOTICE).is_none_or(|notice| notice <= now)
+        {
+            *is_told = true;
+            return Some(Due::Expiring);
+        }
+        if self.ping_at <= now {
+            self.ping_at = now + jittered(self.ping_interval);
+            return Some(Due::Ping);
+        }
+        None
+    }
+
+    /// When to look again.
+    #[must_use]
+    pub(crate) fn next(&self, incomplete_since: Option<Instant>) -> Instant {
+        let expiry = self
+            .expiry
+            .map(|(at, is_told)| if is_told { at + EXPIRY_GRACE } else { at.checked_sub(EXPIRY_NOTICE).unwrap_or(at) });
+        let message = incomplete_since.map(|since| since + self.message_timeout);
+        [Some(self.last_seen + self.idle_timeout), Some(self.ping_at), self.authenticate_by, expiry, message]
+            .into_iter()
+            .flatten()
+            .fold(self.ping_at, Instant::min)
+    }
+}
+
+/// A tenth earlier or later, so that connections that came together do not stay together.
+fn jittered(interval: Duration) -> Duration {
+    interval.mul_f64(rand::rng().random_range(0.9..1.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timestamp(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1000).unwrap()
+    }
+
+    async fn due_after(deadlines: &mut Deadlines, seconds: u64) -> Vec<Due> {
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        std::iter::from_fn(|| deadlines.due(None)).take(4).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unauthenticated_connection_has_ten_seconds() {
+        let mut deadlines = Deadlines::new(&Config::serve());
+        assert_eq!(due_after(&mut deadlines, 9).await, []);
+        assert_eq!(due_after(&mut deadlines, 1).await[0], Due::Authentication);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_quiet_connection_is_pinged_and_given_up_after_a_minute() {
+        let mut deadlines = Deadlines::new(&Config::serve());
+        deadlines.authenticated(timestamp(100_000), timestamp(0));
+        assert_eq!(due_after(&mut deadlines, 34).await, [Due::Ping]);
+        assert_eq!(due_after(&mut deadlines, 25).await, []);
+        assert_eq!(due_after(&mut deadlines, 1).await[0], Due::Idle);
+        deadlines.seen();
+        assert_ne!(deadlines.due(None), Some(Due::Idle));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_is_announced_a_minute_before_its_end_and_over_ten_seconds_behind_it() {
+        let config = Config {
+            idle_timeout: Duration::from_secs(9000),
+            ping_interval: Duration::from_secs(8000),
+            ..Config::serve()
+        };
+        let mut deadlines = Deadlines::new(&config);
+        deadlines.authenticated(timestamp(1100), timestamp(1000));
+        assert_eq!(due_after(&mut deadlines, 39).await, []);
+        assert_eq!(due_after(&mut deadlines, 1).await, [Due::Expiring]);
+        assert_eq!(due_after(&mut deadlines, 69).await, []);
+        assert_eq!(due_after(&mut deadlines, 1).await[0], Due::Expired);
+        deadlines.authenticated(timestamp(1300), timestamp(1110));
+        assert_eq!(deadlines.due(None), None, "another token is another time");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_must_be_complete_in_ten_seconds() {
+        let mut deadlines = Deadlines::new(&Config::serve());
+        deadlines.authenticated(timestamp(100_000), timestamp(0));
+        let begun = Some(Instant::now());
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(deadlines.due(begun), Some(Due::Message));
+        assert!(deadlines.next(begun) <= Instant::now());
+    }
+}

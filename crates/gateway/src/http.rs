@@ -1,0 +1,153 @@
+//! HTTP: the routes, and what they have in common.
+//!
+//! Owns who may call what. The work is done by the node; each group of calls has its file.
+
+mod dev;
+mod events;
+mod operator;
+
+pub(crate) mod problem;
+
+pub use operator::Stats;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use crate::access;
+use crate::auth::Identity;
+use crate::config::Mode;
+use crate::node::Node;
+use crate::origin;
+use crate::upgrade;
+use problem::Problem;
+
+/// Bytes in a request's body.
+pub(crate) const MAX_BODY: usize = 1 << 20;
+
+/// The address at the other end of the TCP connection, put in by the gateway's own accept loop.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// Every route, for one listener.
+pub(crate) fn router(node: &Arc<Node>) -> Router {
+    let routes = public(node).merge(operator()).fallback(not_found);
+    finish(node, routes)
+}
+
+/// The routes for everybody, when the operator's have a listener of their own.
+pub(crate) fn public_router(node: &Arc<Node>) -> Router {
+    finish(node, public(node).fallback(not_found))
+}
+
+/// The operator's routes, for a listener of their own.
+pub(crate) fn operator_router(node: &Arc<Node>) -> Router {
+    finish(node, operator().fallback(not_found))
+}
+
+fn public(node: &Arc<Node>) -> Router<Arc<Node>> {
+    let routes = Router::new()
+        .route("/ws", get(|State(node), request| upgrade::upgrade(node, request)))
+        .route("/api/v1/events", post(events::publish))
+        .route("/api/v1/users/{user}/events", post(events::publish_to_user));
+    match node.config.mode {
+        Mode::Dev => routes.route("/dev/token", post(dev::token)),
+        Mode::Serve => routes,
+    }
+}
+
+fn operator() -> Router<Arc<Node>> {
+    Router::new()
+        .route("/livez", get(operator::live))
+        .route("/readyz", get(operator::ready))
+        .route("/metrics", get(operator::metrics))
+        .route("/api/v1/ws/stats", get(operator::stats))
+        .route("/api/v1/ws/rate-limits", get(operator::rate_limits))
+        .route("/api/v1/ws/rate-limits/{connection}", delete(operator::reset_rate_limit))
+}
+
+fn finish(node: &Arc<Node>, routes: Router<Arc<Node>>) -> Router {
+    routes
+        .method_not_allowed_fallback(wrong_method)
+        .layer(cors(node))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(node.clone())
+}
+
+/// The same origins as for sockets.
+fn cors(node: &Arc<Node>) -> CorsLayer {
+    let node = node.clone();
+    let is_allowed = move |origin: &HeaderValue, parts: &axum::http::request::Parts| {
+        let host = origin::requested_host(&parts.uri, &parts.headers);
+        origin.to_str().is_ok_and(|origin| origin::is_allowed(&node.config, origin, host))
+    };
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(is_allowed))
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
+        .expose_headers([header::RETRY_AFTER])
+        .max_age(std::time::Duration::from_secs(600))
+}
+
+async fn not_found() -> Problem {
+    Problem::bare(StatusCode::NOT_FOUND)
+}
+
+async fn wrong_method() -> Problem {
+    Problem::bare(StatusCode::METHOD_NOT_ALLOWED)
+}
+
+/// The address at the other end, from the gateway's own accept loop or from the application that it is mounted into.
+pub(crate) fn peer_of(request: &Request) -> Result<SocketAddr, Problem> {
+    let own = request.extensions().get::<Peer>().map(|peer| peer.0);
+    let mounted = || request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+    own.or_else(mounted).ok_or_else(|| {
+        tracing::error!("no peer address: serve the application with into_make_service_with_connect_info::<SocketAddr>()");
+        Problem::internal("the peer's address is unknown: serve the application with into_make_service_with_connect_info::<SocketAddr>()")
+    })
+}
+
+/// The origin of the page that makes the request; a header that is no text is an origin that nobody listed.
+pub(crate) fn origin_of(headers: &HeaderMap) -> Option<String> {
+    let origin = headers.get(header::ORIGIN)?;
+    Some(origin.to_str().unwrap_or("null").to_owned())
+}
+
+/// Who calls.
+pub(crate) fn authenticate(node: &Node, request: &Request) -> Result<Identity, Problem> {
+    let address = upgrade::client_address(node, request)?;
+    if let Some(retry_after) = node.auth_block(address) {
+        return Err(Problem::too_many_authentications(retry_after));
+    }
+    let token = upgrade::bearer(request.headers())
+        .ok_or_else(|| Problem::unauthorized("a token is required: Authorization: Bearer <token>"))?;
+    node.authenticate(&token, address).map_err(|reason| Problem::unauthorized(&reason.to_string()))
+}
+
+/// Whoever calls may run the gateway. On a developer's own machine everybody may.
+pub(crate) fn authenticate_admin(node: &Node, request: &Request) -> Result<(), Problem> {
+    if node.config.mode == Mode::Dev {
+        return Ok(());
+    }
+    if access::is_admin(&authenticate(node, request)?) {
+        Ok(())
+    } else {
+        Err(Problem::forbidden("the token does not grant admin on *"))
+    }
+}
+
+/// For calls whose outcome is an answer or a problem.
+pub(crate) fn respond(node: &Node, outcome: Result<Response, Problem>) -> Response {
+    outcome.unwrap_or_else(|problem| {
+        if let Some(code) = problem.code() {
+            node.metrics.error(code);
+        }
+        problem.into_response()
+    })
+}

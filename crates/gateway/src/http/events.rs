@@ -1,0 +1,133 @@
+//! Publishing over HTTP.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Path, Request, State};
+use axum::response::{IntoResponse, Json, Response};
+use roomcast_protocol::http::{BatchAnswer, BatchResult, EventBody};
+use roomcast_protocol::server::ErrorPayload;
+use roomcast_protocol::{ErrorCode, Published, UserId};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use super::problem::Problem;
+use super::{authenticate, respond};
+use crate::auth::Identity;
+use crate::node::Node;
+use crate::publish::{Author, Submission};
+
+/// Events in one batch.
+const MAX_BATCH: usize = 1000;
+
+/// How long a body may take; what comes more slowly holds a task and a buffer for nothing.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// `POST /api/v1/events`.
+pub(super) async fn publish(State(node): State<Arc<Node>>, request: Request) -> Response {
+    let outcome = publish_body(&node, request).await;
+    respond(&node, outcome)
+}
+
+/// `POST /api/v1/users/{userId}/events`.
+pub(super) async fn publish_to_user(
+    State(node): State<Arc<Node>>,
+    Path(user): Path<String>,
+    request: Request,
+) -> Response {
+    let outcome = publish_user_body(&node, &user, request).await;
+    respond(&node, outcome)
+}
+
+async fn publish_body(node: &Node, request: Request) -> Result<Response, Problem> {
+    let identity = authenticate(node, &request)?;
+    let body = read_body(request).await?;
+    // Which of the two it is shows in the names of the fields alone.
+    #[derive(Deserialize)]
+    struct Batch<'a> {
+        #[serde(borrow)]
+        events: Option<Vec<&'a RawValue>>,
+    }
+    match object::<Batch<'_>>(&body)?.events {
+        Some(events) if events.len() > MAX_BATCH => Err(Problem::of(ErrorPayload::new(
+            ErrorCode::LimitExceeded,
+            format!("at most {MAX_BATCH} events in one call"),
+        ))),
+        Some(events) => {
+            let mut results = Vec::with_capacity(events.len());
+            for event in events {
+                results.push(match publish_one(node, &identity, event.get().as_bytes()).await {
+                    Ok(published) => BatchResult::Published(published),
+                    Err(refusal) => BatchResult::Refused(refusal),
+                });
+            }
+            Ok(Json(BatchAnswer { results }).into_response())
+        }
+        None => Ok(Json(publish_one(node, &identity, &body).await.map_err(Problem::of)?).into_response()),
+    }
+}
+
+async fn publish_user_body(node: &Node, user: &str, request: Request) -> Result<Response, Problem> {
+    let identity = authenticate(node, &request)?;
+    let user: UserId = user.parse().map_err(|error: roomcast_protocol::InvalidId| {
+        Problem::of(ErrorPayload::new(ErrorCode::InvalidRoom, error.to_string()))
+    })?;
+    let body = read_body(request).await?;
+    let event: EventBody = object(&body)?;
+    if event.rooms.is_some() {
+        let error = ErrorPayload::new(ErrorCode::InvalidPayload, "the room is the user's own");
+        return Err(Problem::of(ErrorPayload { pointer: Some("/rooms".into()), ..error }));
+    }
+    let event = EventBody { rooms: Some(vec![user.room().to_string()]), ..event };
+    let published = node.publish(Author::Http(&identity), submission(event)).await.map_err(Problem::of)?;
+    Ok(Json(published).into_response())
+}
+
+async fn publish_one(node: &Node, identity: &Identity, event: &[u8]) -> Result<Published, ErrorPayload> {
+    let event: EventBody = parse(event)?;
+    node.publish(Author::Http(identity), submission(event)).await
+}
+
+fn submission(event: EventBody) -> Submission {
+    Submission {
+        event_type: event.event_type,
+        payload: event.payload,
+        event_id: event.event_id,
+        rooms: event.rooms,
+        user_id: event.user_id,
+        timestamp: event.timestamp,
+    }
+}
+
+/// The whole body, if it is not too large and does not take too long.
+pub(super) async fn read_body(request: Request) -> Result<Bytes, Problem> {
+    let read = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await;
+    match read {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(rejection)) if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE => {
+            Err(Problem::of(ErrorPayload::new(ErrorCode::LimitExceeded, "the body has more than 1 MiB")))
+        }
+        Ok(Err(_)) => Err(Problem::of(ErrorPayload::new(ErrorCode::InvalidMessage, "the body could not be read"))),
+        Err(_) => Err(Problem::of(ErrorPayload::new(ErrorCode::InvalidMessage, "the body did not come in time"))),
+    }
+}
+
+/// A JSON object of the body.
+pub(super) fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
+    parse_object(body).map_err(Problem::of)
+}
+
+fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, ErrorPayload> {
+    parse_object(json)
+}
+
+fn parse_object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, ErrorPayload> {
+    let invalid = |message: String| ErrorPayload::new(ErrorCode::InvalidMessage, message);
+    // A derived struct would also take an array, field by field.
+    if !json.trim_ascii_start().starts_with(b"{") {
+        return Err(invalid("expected a JSON object".into()));
+    }
+    serde_json::from_slice(json).map_err(|error| invalid(format!("not as expected: {error}")))
+}

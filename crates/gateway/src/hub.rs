@@ -1,0 +1,295 @@
+//! The hub: which connections of this node are in which rooms, and the one way to them.
+//!
+//! Owns local membership. Membership goes by position: a seat in a room gets the events behind the position that its
+//! acknowledgement named, each once, and none before the acknowledgement. While a request is under way its connection is on
+//! hold: what arrives waits, in order, until the answer is queued. The hub never awaits, never encodes and never writes; it
+//! puts shared frames into outboxes and remembers which it touched, and one flush for each ends the turn.
+
+mod members;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use roomcast_protocol::{CloseCode, Position, Room};
+use slab::Slab;
+use uuid::Uuid;
+
+use crate::frame::Frame;
+use crate::outbox::{Closing, Outbox, Pushed};
+use crate::publication::{Publication, RoomSet};
+use members::{Hold, Member, RoomEntry, Seat};
+
+/// Names a connection, over all nodes and times.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(Uuid);
+
+impl ConnectionId {
+    /// A new name.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+impl Default for ConnectionId {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::str::FromStr for ConnectionId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        Uuid::parse_str(text).map(Self)
+    }
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0.simple(), out)
+    }
+}
+
+impl fmt::Debug for ConnectionId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, out)
+    }
+}
+
+/// A connection's place in the hub. Not reused while the connection lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct MemberKey(usize);
+
+/// Local membership and delivery.
+#[derive(Debug, Default)]
+pub(crate) struct Hub {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    members: Slab<Member>,
+    rooms: Slab<RoomEntry>,
+    by_name: HashMap<Room, usize>,
+}
+
+/// Outboxes that were put into during a turn.
+#[derive(Debug, Default)]
+pub(crate) struct Touched {
+    outboxes: Vec<Arc<Outbox>>,
+    /// Frames that were put in.
+    pub frames: u64,
+}
+
+impl Touched {
+    /// Ends the turn.
+    pub(crate) fn flush(&mut self) {
+        for outbox in self.outboxes.drain(..) {
+            outbox.flush();
+        }
+    }
+}
+
+impl Hub {
+    /// Admits a connection.
+    pub(crate) fn admit(&self, connection: ConnectionId, outbox: Arc<Outbox>) -> MemberKey {
+        MemberKey(self.lock().members.insert(Member::new(connection, outbox)))
+    }
+
+    /// Forgets a connection; answers the rooms in which it had started, which the broker still holds open for it.
+    pub(crate) fn remove(&self, key: MemberKey) -> Vec<Room> {
+        let mut state = self.lock();
+        let mut rooms = state.rooms_of(key);
+        rooms.retain(|room| {
+            let seat = state.seat_of(key, room);
+            let has_started = seat.is_some_and(|(index, seat)| state.rooms[index].seats[seat].after.is_some());
+            state.unseat(key, room);
+            has_started
+        });
+        state.members.remove(key.0);
+        rooms
+    }
+
+    /// Puts the connection on hold: what arrives for it waits until [`Hub::resume`].
+    pub(crate) fn hold(&self, key: MemberKey) {
+        self.lock().members[key.0].hold = Some(Hold::default());
+    }
+
+    /// Takes a seat in the room for a connection on hold. Answers false when it has one already.
+    pub(crate) fn seat(&self, key: MemberKey, room: &Room) -> bool {
+        let mut state = self.lock();
+        if state.seat_of(key, room).is_some() {
+            return false;
+        }
+        let index = state.room_index(room);
+        let seats = &mut state.rooms[index].seats;
+        seats.push(Seat { member: key.0, after: None });
+        let seat = seats.len() - 1;
+        state.members[key.0].seats.push((index, seat));
+        true
+    }
+
+    /// Says behind which position the seat gets its events.
+    pub(crate) fn start_at(&self, key: MemberKey, room: &Room, position: Position) {
+        let mut state = self.lock();
+        if let Some((index, seat)) = state.seat_of(key, room) {
+            state.rooms[index].seats[seat].after = Some(position);
+        }
+    }
+
+    /// The position of the last event that the connection got in the room, or of its start there.
+    pub(crate) fn position(&self, key: MemberKey, room: &Room) -> Option<Position> {
+        let state = self.lock();
+        let (index, seat) = state.seat_of(key, room)?;
+        state.rooms[index].seats[seat].after
+    }
+
+    /// Gives up a seat. Answers false when there was none.
+    pub(crate) fn leave(&self, key: MemberKey, room: &Room) -> bool {
+        self.lock().unseat(key, room)
+    }
+
+    /// Ends the hold: the answer first, then what waited, in order.
+    pub(crate) fn resume(&self, key: MemberKey, answer: Frame) {
+        let mut state = self.lock();
+        let outbox = state.members[key.0].outbox.clone();
+        outbox.push(answer);
+        if let Some(hold) = state.members[key.0].hold.take() {
+            for publication in hold.waiting {
+                state.deliver_to(key.0, &publication);
+            }
+        }
+        drop(state);
+        outbox.flush();
+    }
+
+    /// Delivers a publication to every local member of its rooms, once each.
+    pub(crate) fn deliver(&self, publication: &Arc<Publication>, touched: &mut Touched) {
+        self.lock().deliver(publication, touched);
+    }
+
+    /// How many rooms the connection is in.
+    pub(crate) fn room_count(&self, key: MemberKey) -> usize {
+        self.lock().members[key.0].seats.len()
+    }
+
+    /// The rooms that the connection is in.
+    pub(crate) fn rooms_of(&self, key: MemberKey) -> Vec<Room> {
+        self.lock().rooms_of(key)
+    }
+
+    /// Every room with its number of local members.
+    pub(crate) fn rooms(&self) -> Vec<(Room, usize)> {
+        self.lock().rooms.iter().map(|(_, entry)| (entry.name.clone(), entry.seats.len())).collect()
+    }
+
+    /// How many rooms have local members.
+    pub(crate) fn total_rooms(&self) -> usize {
+        self.lock().rooms.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn deliver(&mut self, publication: &Arc<Publication>, touched: &mut Touched) {
+        for (place, (room, _)) in publication.places.iter().enumerate() {
+            let Some(&index) = self.by_name.get(room) else { continue };
+            for seat in 0..self.rooms[index].seats.len() {
+                let member = self.rooms[index].seats[seat].member;
+                if self.deliver_at(member, publication, place) {
+                    touched.outboxes.push(self.members[member].outbox.clone());
+                    touched.frames += 1;
+                }
+            }
+        }
+    }
+
+    /// Delivers to a member found in the room at `place`, unless an earlier room of the publication has found it already.
+    fn deliver_at(&mut self, member: usize, publication: &Arc<Publication>, place: usize) -> bool {
+        let entry = &mut self.members[member];
+        if publication.except == Some(entry.connection) {
+            return false;
+        }
+        if let Some(hold) = &mut entry.hold {
+            if !hold.keep(publication) {
+                entry.outbox.close_at_once(Closing { code: CloseCode::SlowConsumer, retry_after_ms: Some(0) });
+            }
+            return false;
+        }
+        let rooms = self.rooms_behind(member, publication);
+        if rooms.trailing_zeros() as usize != place {
+            return false;
+        }
+        self.push(member, publication, rooms)
+    }
+
+    /// Delivers to a member whose hold has ended.
+    fn deliver_to(&mut self, member: usize, publication: &Arc<Publication>) {
+        let rooms = self.rooms_behind(member, publication);
+        if rooms != 0 {
+            self.push(member, publication, rooms);
+        }
+    }
+
+    /// The rooms of the publication in which it comes behind what the member has got already.
+    fn rooms_behind(&self, member: usize, publication: &Publication) -> RoomSet {
+        let mut rooms = 0;
+        for (place, (room, position)) in publication.places.iter().enumerate() {
+            let seat = self.seat_of(MemberKey(member), room);
+            let is_behind = seat.is_some_and(|(index, seat)| self.rooms[index].seats[seat].is_before(*position));
+            rooms |= RoomSet::from(is_behind) << place;
+        }
+        rooms
+    }
+
+    fn push(&mut self, member: usize, publication: &Publication, rooms: RoomSet) -> bool {
+        for (place, (room, position)) in publication.places.iter().enumerate() {
+            if rooms & (1 << place) != 0
+                && let Some((index, seat)) = self.seat_of(MemberKey(member), room)
+                && position.is_some()
+            {
+                self.rooms[index].seats[seat].after = *position;
+            }
+        }
+        self.members[member].outbox.push(publication.frame(rooms)) != Pushed::Closed
+    }
+
+    fn rooms_of(&self, key: MemberKey) -> Vec<Room> {
+        self.members[key.0].seats.iter().map(|(index, _)| self.rooms[*index].name.clone()).collect()
+    }
+
+    fn seat_of(&self, key: MemberKey, room: &Room) -> Option<(usize, usize)> {
+        let index = *self.by_name.get(room)?;
+        // A connection is in few rooms: a short list is found in faster than a map.
+        self.members[key.0].seats.iter().copied().find(|(known, _)| *known == index)
+    }
+
+    fn room_index(&mut self, room: &Room) -> usize {
+        if let Some(index) = self.by_name.get(room) {
+            return *index;
+        }
+        let index = self.rooms.insert(RoomEntry { name: room.clone(), seats: Vec::new() });
+        self.by_name.insert(room.clone(), index);
+        index
+    }
+
+    fn unseat(&mut self, key: MemberKey, room: &Room) -> bool {
+        let Some((index, seat)) = self.seat_of(key, room) else { return false };
+        self.members[key.0].seats.retain(|(known, _)| *known != index);
+        let seats = &mut self.rooms[index].seats;
+        seats.swap_remove(seat);
+        if let Some(moved) = seats.get(seat).map(|moved| moved.member) {
+            self.members[moved].reseat(index, seat);
+        }
+        if self.rooms[index].seats.is_empty() {
+            self.rooms.remove(index);
+            self.by_name.remove(room);
+        }
+        true
+    }
+}

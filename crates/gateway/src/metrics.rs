@@ -1,0 +1,179 @@
+//! Metrics: what is counted, under which names.
+//!
+//! Owns the registry of one gateway. Labels come from small fixed sets; no room, user or address is one.
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use roomcast_protocol::{CloseCode, ErrorCode};
+
+/// Whose message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum Direction {
+    /// From clients.
+    Received,
+    /// To clients.
+    Sent,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByDirection {
+    direction: Direction,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByCode {
+    code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByCloseCode {
+    code: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByReason {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByLimit {
+    limit: &'static str,
+}
+
+/// The counters of one gateway.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    /// Open connections.
+    pub connections: Gauge,
+    /// Rooms with local members; set when the metrics are read.
+    pub rooms: Gauge,
+    /// Connections accepted so far.
+    pub accepted: Counter,
+    /// Events published through this node.
+    pub published: Counter,
+    /// Frames of events put into outboxes.
+    pub delivered: Counter,
+    /// Connections closed since nothing came from them.
+    pub heartbeat_timeouts: Counter,
+    /// Authentications that failed.
+    pub auth_failures: Counter,
+    messages_received: Counter,
+    messages_sent: Counter,
+    received_size: Histogram,
+    sent_size: Histogram,
+    closed: Family<ByCloseCode, Counter>,
+    errors: Family<ByCode, Counter>,
+    connection_errors: Family<ByReason, Counter>,
+    rate_limited: Family<ByLimit, Counter>,
+}
+
+impl Metrics {
+    /// Counters at zero, in a registry of their own.
+    #[must_use]
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("roomcast");
+        let messages = Family::<ByDirection, Counter>::default();
+        // 64 bytes to 1 MiB.
+        let sizes = Family::<ByDirection, Histogram>::new_with_constructor(|| {
+            Histogram::new(exponential_buckets(64.0, 4.0, 8))
+        });
+        let of = |direction| ByDirection { direction };
+        let metrics = Self {
+            connections: Gauge::default(),
+            rooms: Gauge::default(),
+            accepted: Counter::default(),
+            published: Counter::default(),
+            delivered: Counter::default(),
+            heartbeat_timeouts: Counter::default(),
+            auth_failures: Counter::default(),
+            messages_received: messages.get_or_create(&of(Direction::Received)).clone(),
+            messages_sent: messages.get_or_create(&of(Direction::Sent)).clone(),
+            received_size: sizes.get_or_create(&of(Direction::Received)).clone(),
+            sent_size: sizes.get_or_create(&of(Direction::Sent)).clone(),
+            closed: Family::default(),
+            errors: Family::default(),
+            connection_errors: Family::default(),
+            rate_limited: Family::default(),
+            registry: Registry::default(),
+        };
+        registry.register("connections", "Open WebSocket connections", metrics.connections.clone());
+        registry.register("rooms", "Rooms with members on this node", metrics.rooms.clone());
+        registry.register("connections_accepted", "WebSocket connections accepted", metrics.accepted.clone());
+        registry.register("connections_closed", "WebSocket connections ended, by close code", metrics.closed.clone());
+        registry.register(
+            "connection_errors",
+            "Connections refused or broken, by reason",
+            metrics.connection_errors.clone(),
+        );
+        registry.register("messages", "WebSocket messages, by direction", messages);
+        registry.register_with_unit("message_size", "Size of WebSocket messages, by direction", Unit::Bytes, sizes);
+        registry.register("errors", "Error answers, by code", metrics.errors.clone());
+        registry.register("rate_limited", "Refusals over a rate limit, by limit", metrics.rate_limited.clone());
+        registry.register("auth_failures", "Failed authentications", metrics.auth_failures.clone());
+        registry.register(
+            "heartbeat_timeouts",
+            "Connections closed since nothing came from them",
+            metrics.heartbeat_timeouts.clone(),
+        );
+        registry.register("events_published", "Events published through this node", metrics.published.clone());
+        registry.register("events_delivered", "Events queued for connections", metrics.delivered.clone());
+        Self { registry, ..metrics }
+    }
+
+    /// A message from a client.
+    pub(crate) fn received(&self, bytes: usize) {
+        self.messages_received.inc();
+        self.received_size.observe(bytes as f64);
+    }
+
+    /// A message to a client.
+    pub(crate) fn sent(&self, bytes: usize) {
+        self.messages_sent.inc();
+        self.sent_size.observe(bytes as f64);
+    }
+
+    /// A connection ended.
+    pub(crate) fn closed(&self, code: CloseCode) {
+        // Clients may send any code; only those of the protocol are counted by name.
+        let code = if CloseCode::ALL.contains(&code) { code.code() } else { 0 };
+        self.closed.get_or_create(&ByCloseCode { code }).inc();
+        if code == CloseCode::HeartbeatTimeout.code() {
+            self.heartbeat_timeouts.inc();
+        }
+    }
+
+    /// A frame or call was answered with an error.
+    pub(crate) fn error(&self, code: ErrorCode) {
+        self.errors.get_or_create(&ByCode { code: code.as_str() }).inc();
+    }
+
+    /// A connection was refused, or broke. The reason is one of the gateway's own words.
+    pub(crate) fn connection_error(&self, reason: &'static str) {
+        self.connection_errors.get_or_create(&ByReason { reason }).inc();
+    }
+
+    /// Something was refused over a rate limit: "messages" or "authentications".
+    pub(crate) fn rate_limited(&self, limit: &'static str) {
+        self.rate_limited.get_or_create(&ByLimit { limit }).inc();
+    }
+
+    /// All of them, in the text format of OpenMetrics.
+    #[must_use]
+    pub(crate) fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}

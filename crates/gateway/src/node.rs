@@ -1,0 +1,264 @@
+//! The node: one process's share of the gateway, put together.
+//!
+//! Owns what all connections and calls have in common, and the life of a connection's entry: admitted with a guard, gone
+//! when the guard drops, whatever happened in between.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use roomcast_protocol::server::ErrorPayload;
+use roomcast_protocol::{ErrorCode, Published, Room, UserId};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::address;
+use crate::auth::{Authenticator, BadToken, Identity};
+use crate::broker::memory::MemoryBroker;
+use crate::broker::{Broker, DELIVER_QUEUE, Unavailable};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::hub::{ConnectionId, Hub, MemberKey, Touched};
+use crate::metrics::Metrics;
+use crate::outbox::Outbox;
+use crate::publication::Publication;
+use crate::publish::{self, Author, Submission};
+use crate::rate_limit::{FixedWindow, RateLimiter, Usage, Verdict};
+use crate::wheel::Wheel;
+
+/// Publications that the hub takes in one turn, at most: their flush is shared.
+const TURN: usize = 256;
+
+/// How often the broker forgets what is too old.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// The window in which failed authentications are counted.
+const AUTH_WINDOW: Duration = Duration::from_secs(60);
+
+/// One process's share of the gateway.
+pub(crate) struct Node {
+    pub(crate) config: Config,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Metrics,
+    pub(crate) hub: Hub,
+    pub(crate) wheel: Wheel,
+    pub(crate) broker: Arc<dyn Broker>,
+    authenticator: Authenticator,
+    auth_failures: RateLimiter<IpAddr>,
+    registry: Mutex<HashMap<ConnectionId, Arc<Handle>>>,
+    /// Counts admissions that are not in the registry yet too, so that the cap holds.
+    admitted: AtomicUsize,
+    max_connections: usize,
+    is_draining: AtomicBool,
+    is_refusing: AtomicBool,
+    /// Connections and the node's own tasks; what shutdown waits for.
+    pub(crate) tasks: TaskTracker,
+    /// Ends the node's own tasks.
+    pub(crate) stop: CancellationToken,
+}
+
+/// A connection, as others see it.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    pub(crate) id: ConnectionId,
+    pub(crate) key: MemberKey,
+    pub(crate) outbox: Arc<Outbox>,
+    /// Set when the connection is authenticated; never changes, since a renewal must name the same user.
+    pub(crate) user: OnceLock<UserId>,
+    messages: Mutex<FixedWindow>,
+}
+
+/// A connection's entry. Dropping it reports its end.
+pub(crate) struct Admission {
+    node: Arc<Node>,
+    pub(crate) handle: Arc<Handle>,
+}
+
+impl Node {
+    /// A node with its embedded broker, its tasks running.
+    pub(crate) fn start(config: Config, clock: Clock, max_connections: usize) -> Arc<Self> {
+        let (deliver, publications) = mpsc::channel(DELIVER_QUEUE);
+        let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new(&config, deliver));
+        let node = Arc::new(Self {
+            authenticator: Authenticator::new(&config, clock.clone()),
+            auth_failures: RateLimiter::new(config.auth_attempts_per_minute, AUTH_WINDOW),
+            max_connections: config.max_connections.unwrap_or(max_connections),
+            config,
+            clock,
+            metrics: Metrics::new(),
+            hub: Hub::default(),
+            wheel: Wheel::new(),
+            broker,
+            registry: Mutex::default(),
+            admitted: AtomicUsize::new(0),
+            is_draining: AtomicBool::new(false),
+            is_refusing: AtomicBool::new(false),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        });
+        node.spawn(|node| async move { node.deliver(publications).await });
+        node.spawn(|node| async move { node.wheel.run().await });
+        node.spawn(|node| async move { node.sweep().await });
+        node
+    }
+
+    /// Runs one of the node's own tasks until the node stops.
+    fn spawn<F: Future<Output = ()> + Send>(self: &Arc<Self>, task: impl FnOnce(Arc<Self>) -> F + Send + 'static) {
+        let (node, stop) = (self.clone(), self.stop.clone());
+        self.tasks.spawn(async move { stop.run_until_cancelled(task(node)).await });
+    }
+
+    /// Brings publications to the hub, turn by turn.
+    async fn deliver(&self, mut publications: mpsc::Receiver<Arc<Publication>>) {
+        let mut turn = Vec::with_capacity(TURN);
+        let mut touched = Touched::default();
+        while publications.recv_many(&mut turn, TURN).await > 0 {
+            for publication in turn.drain(..) {
+                self.hub.deliver(&publication, &mut touched);
+            }
+            self.metrics.delivered.inc_by(std::mem::take(&mut touched.frames));
+            touched.flush();
+        }
+    }
+
+    async fn sweep(&self) {
+        let mut interval = tokio::time::interval(SWEEP);
+        loop {
+            interval.tick().await;
+            self.broker.sweep();
+        }
+    }
+
+    /// Checks and publishes an event.
+    ///
+    /// # Errors
+    /// The answer for the publisher.
+    pub(crate) async fn publish(&self, author: Author<'_>, submission: Submission) -> Result<Published, ErrorPayload> {
+        let draft = publish::draft(&self.config, author, submission, self.clock.now())?;
+        let published = self.broker.publish(draft).await.map_err(unavailable)?;
+        self.metrics.published.inc();
+        Ok(published)
+    }
+
+    /// Checks a token that came from the address, and counts a failure there.
+    pub(crate) fn authenticate(&self, token: &str, address: IpAddr) -> Result<Identity, BadToken> {
+        self.authenticator.check(token).inspect_err(|reason| {
+            tracing::debug!(%address, %reason, "authentication failed");
+            self.metrics.auth_failures.inc();
+            let _ = self.auth_failures.hit(address::limit_key(address));
+        })
+    }
+
+    /// How long the address has to wait until it may try to authenticate again; `None`: it may now.
+    pub(crate) fn auth_block(&self, address: IpAddr) -> Option<Duration> {
+        let key = address::limit_key(address);
+        self.auth_failures.is_limited(&key).then(|| {
+            self.metrics.rate_limited("authentications");
+            self.auth_failures.reset_after(&key)
+        })
+    }
+
+    /// Mints tokens.
+    pub(crate) fn authenticator(&self) -> &Authenticator {
+        &self.authenticator
+    }
+
+    /// Admits a connection, unless there are too many.
+    pub(crate) fn admit(self: &Arc<Self>) -> Option<Admission> {
+        if self.admitted.fetch_add(1, Ordering::Relaxed) >= self.max_connections {
+            self.admitted.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        let outbox = Arc::new(Outbox::new(self.config.max_queue_bytes));
+        let id = ConnectionId::new();
+        let key = self.hub.admit(id, outbox.clone());
+        let handle = Arc::new(Handle { id, key, outbox, user: OnceLock::new(), messages: Mutex::default() });
+        self.registry().insert(id, handle.clone());
+        self.metrics.accepted.inc();
+        self.metrics.connections.inc();
+        Some(Admission { node: self.clone(), handle })
+    }
+
+    /// Every connection.
+    pub(crate) fn connections(&self) -> Vec<Arc<Handle>> {
+        self.registry().values().cloned().collect()
+    }
+
+    /// How many connections are authenticated.
+    pub(crate) fn total_clients(&self) -> usize {
+        self.registry().values().filter(|handle| handle.user.get().is_some()).count()
+    }
+
+    /// How much of the message limit the authenticated connections use.
+    pub(crate) fn message_usage(&self) -> Usage {
+        let now = Instant::now();
+        let registry = self.registry();
+        let clients = registry.values().filter(|handle| handle.user.get().is_some());
+        Usage::of(
+            clients.map(|handle| handle.messages().used(self.config.message_window, now)),
+            self.config.messages_per_minute,
+        )
+    }
+
+    /// Forgets what a connection has used of its message limit. False when there is no such connection.
+    pub(crate) fn reset_messages(&self, id: ConnectionId) -> bool {
+        let handle = self.registry().get(&id).cloned();
+        handle.map(|handle| *handle.messages() = FixedWindow::default()).is_some()
+    }
+
+    /// Whether new connections are welcome.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.is_draining.load(Ordering::Relaxed) && self.broker.is_ready()
+    }
+
+    /// Tells load balancers to look elsewhere. Upgrades are still accepted.
+    pub(crate) fn begin_drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Refuses upgrades from now on.
+    pub(crate) fn refuse_upgrades(&self) {
+        self.is_refusing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether upgrades are refused since the node drains.
+    pub(crate) fn is_refusing(&self) -> bool {
+        self.is_refusing.load(Ordering::Relaxed)
+    }
+
+    fn registry(&self) -> MutexGuard<'_, HashMap<ConnectionId, Arc<Handle>>> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Handle {
+    /// Counts a message of the connection.
+    pub(crate) fn count_message(&self, config: &Config) -> Verdict {
+        self.messages().hit(config.messages_per_minute, config.message_window, Instant::now())
+    }
+
+    fn messages(&self) -> MutexGuard<'_, FixedWindow> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.handle.outbox.abandon();
+        let rooms: Vec<Room> = self.node.hub.remove(self.handle.key);
+        self.node.broker.release(&rooms);
+        self.node.registry().remove(&self.handle.id);
+        self.node.metrics.connections.dec();
+        self.node.admitted.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The answer when the broker is away.
+pub(crate) fn unavailable(error: Unavailable) -> ErrorPayload {
+    let retry = Duration::from_secs(1).as_millis() as u64;
+    ErrorPayload { retry_after_ms: Some(retry), ..ErrorPayload::new(ErrorCode::Unavailable, error.to_string()) }
+}

@@ -1,0 +1,207 @@
+//! Publications: events on their way from the broker to their readers.
+//!
+//! A publication carries all rooms of its event with their positions, and one prepared frame for each set of rooms that a
+//! reader is in: the text differs only in `positions`, and never names a room that its reader is not in.
+
+use std::sync::{Arc, Mutex, OnceLock};
+
+use bytes::Bytes;
+use roomcast_protocol::{EventId, Position, Room, Timestamp, UserId};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::frame::{Frame, encode};
+use crate::hub::ConnectionId;
+
+/// The most rooms that one event may have: a set of them fits one [`RoomSet`].
+pub(crate) const MAX_ROOMS: usize = 128;
+
+/// A set of a publication's rooms, by their place in its list.
+pub(crate) type RoomSet = u128;
+
+/// An event that may be published: checked, stamped and encoded, but without positions yet.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// The event's id.
+    pub event_id: EventId,
+    /// Whether the publisher chose the id, so that it is remembered and a repeat publishes nothing.
+    pub is_repeatable: bool,
+    /// Where the event goes: 1 to [`MAX_ROOMS`] rooms, none twice.
+    pub rooms: Vec<Room>,
+    /// The frame's text up to `positions`.
+    pub head: Bytes,
+    /// Ephemeral events have no positions and are not kept.
+    pub is_ephemeral: bool,
+    /// The connection that gets no echo.
+    pub except: Option<ConnectionId>,
+}
+
+/// What the text of an event's frame begins with.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Head<'a> {
+    /// The type's name.
+    #[serde(rename = "type")]
+    pub event_type: &'a str,
+    /// The payload, as its publisher wrote it.
+    pub payload: &'a RawValue,
+    /// When it happened.
+    pub timestamp: Timestamp,
+    /// Who did it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<&'a UserId>,
+    /// The event's id.
+    pub event_id: &'a EventId,
+}
+
+impl Head<'_> {
+    /// The text, open at its end for `positions`.
+    #[must_use]
+    pub(crate) fn encode(&self) -> Bytes {
+        let mut text = encode(self);
+        // The closing brace comes with the positions.
+        text.pop();
+        text.into()
+    }
+}
+
+/// An event with its positions. Shared by the broker's history and everybody whom it is delivered to.
+#[derive(Debug)]
+pub struct Publication {
+    /// The event's id.
+    pub event_id: EventId,
+    /// The rooms, each with the event's place in its stream; `None` for an ephemeral event.
+    pub places: Vec<(Room, Option<Position>)>,
+    /// The connection that gets no echo.
+    pub except: Option<ConnectionId>,
+    head: Bytes,
+    /// The frame for readers in all the rooms: the only one of most publications.
+    whole: OnceLock<Frame>,
+    /// Frames for readers in some of the rooms, made at first use.
+    partial: Mutex<Vec<(RoomSet, Frame)>>,
+}
+
+impl Publication {
+    /// The draft, at these places.
+    #[must_use]
+    pub fn new(draft: Draft, places: Vec<(Room, Option<Position>)>) -> Arc<Self> {
+        Arc::new(Self {
+            event_id: draft.event_id,
+            places,
+            except: draft.except,
+            head: draft.head,
+            whole: OnceLock::new(),
+            partial: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// The set of all its rooms.
+    #[must_use]
+    pub fn all_rooms(&self) -> RoomSet {
+        RoomSet::MAX >> (MAX_ROOMS - self.places.len().clamp(1, MAX_ROOMS))
+    }
+
+    /// The frame for a reader that is in these of its rooms.
+    #[must_use]
+    pub fn frame(&self, rooms: RoomSet) -> Frame {
+        if rooms == self.all_rooms() {
+            return self.whole.get_or_init(|| self.encode(rooms)).clone();
+        }
+        let mut partial = self.partial.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((_, frame)) = partial.iter().find(|(set, _)| *set == rooms) {
+            return frame.clone();
+        }
+        let frame = self.encode(rooms);
+        partial.push((rooms, frame.clone()));
+        frame
+    }
+
+    fn encode(&self, rooms: RoomSet) -> Frame {
+        let mut text = Vec::with_capacity(self.head.len() + 64);
+        text.extend_from_slice(&self.head);
+        let named = self.places.iter().enumerate().filter(|(index, _)| rooms & (1 << index) != 0);
+        let mut opening: &[u8] = br#","positions":{"#;
+        for (room, position) in named.filter_map(|(_, (room, position))| Some((room, (*position)?))) {
+            // Rooms and positions are of letters that JSON does not escape.
+            text.extend_from_slice(opening);
+            text.extend_from_slice(format!("\"{room}\":\"{position}\"").as_bytes());
+            opening = b",";
+        }
+        if opening == b"," {
+            text.push(b'}');
+        }
+        text.push(b'}');
+        Frame::of_json(text)
+    }
+
+    /// How many bytes it takes to keep, its head aside: an estimate for budgets.
+    #[must_use]
+    pub fn cost(&self) -> usize {
+        self.head.len() + self.places.iter().map(|(room, _)| room.as_str().len() + 48).sum::<usize>() + 160
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use roomcast_protocol::Epoch;
+
+    fn publication(rooms: &[&str], is_ephemeral: bool) -> Arc<Publication> {
+        let event_id: EventId = "e1".parse().unwrap();
+        let payload = RawValue::from_string("{ \"n\": 1 }".into()).unwrap();
+        let head = Head {
+            event_type: "custom.event",
+            payload: &payload,
+            timestamp: "2024-01-15T10:30:00Z".parse().unwrap(),
+            user_id: None,
+            event_id: &event_id,
+        };
+        let rooms: Vec<Room> = rooms.iter().map(|room| room.parse().unwrap()).collect();
+        let place = |offset| (!is_ephemeral).then_some(Position { epoch: Epoch(35), offset });
+        let places = rooms.iter().cloned().zip((1..).map(place)).collect();
+        let draft = Draft {
+            event_id: event_id.clone(),
+            is_repeatable: false,
+            rooms,
+            head: head.encode(),
+            is_ephemeral,
+            except: None,
+        };
+        Publication::new(draft, places)
+    }
+
+    #[test]
+    fn a_frame_names_the_rooms_of_its_reader_and_no_others() {
+        let publication = publication(&["team:a", "issue:b", "user:c"], false);
+        let positions = |rooms| {
+            serde_json::from_str::<serde_json::Value>(publication.frame(rooms).as_str()).unwrap()["positions"].clone()
+        };
+        assert_eq!(positions(0b111), serde_json::json!({"team:a": "z:1", "issue:b": "z:2", "user:c": "z:3"}));
+        assert_eq!(positions(0b010), serde_json::json!({"issue:b": "z:2"}));
+    }
+
+    #[test]
+    fn one_frame_is_shared_by_all_readers_of_the_same_rooms() {
+        let publication = publication(&["team:a", "issue:b"], false);
+        for rooms in [0b11, 0b10] {
+            assert_eq!(publication.frame(rooms).into_bytes().as_ptr(), publication.frame(rooms).into_bytes().as_ptr());
+        }
+    }
+
+    #[test]
+    fn an_ephemeral_frame_has_no_positions() {
+        let frame = publication(&["issue:b"], true).frame(1);
+        assert_eq!(
+            frame.as_str(),
+            r#"{"type":"custom.event","payload":{ "n": 1 },"timestamp":"2024-01-15T10:30:00.000Z","eventId":"e1"}"#
+        );
+    }
+
+    #[test]
+    fn as_many_rooms_as_allowed_have_a_set() {
+        let rooms: Vec<String> = (0..MAX_ROOMS).map(|index| format!("team:t{index}")).collect();
+        let rooms: Vec<&str> = rooms.iter().map(String::as_str).collect();
+        assert_eq!(publication(&rooms, false).all_rooms(), RoomSet::MAX);
+        assert_eq!(publication(&rooms[..1], false).all_rooms(), 1);
+    }
+}

@@ -1,0 +1,103 @@
+//! The server: listens, accepts and hands byte streams to HTTP.
+//!
+//! Owns the accept loop and its time-outs. `run(listener, shutdown)` takes both as arguments, so tests bind port 0; and
+//! [`serve_stream`] takes any byte stream, so tests run the whole gateway over in-memory pipes.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use crate::http::Peer;
+
+/// Connections that may wait to be accepted: a reconnect wave is thousands at once.
+const BACKLOG: i32 = 4096;
+
+/// Bytes of a request's head. A token has at most 8 KiB.
+const MAX_HEAD: usize = 16 << 10;
+
+/// How long accepting pauses when the process has no file left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Listens on the address.
+///
+/// # Errors
+/// When the address cannot be bound, as with a port in use.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restarted gateway takes its port over from connections that are still closing.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Accepts connections until `stop`, then lets the requests under way end.
+pub(crate) async fn accept(
+    listener: TcpListener,
+    router: Router,
+    header_timeout: Duration,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+) {
+    let router = Arc::new(router);
+    while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of files: the next attempt would fail at once too, and spin.
+                tracing::warn!(%error, "failed to accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        // A frame should leave when it is written, not when the next one comes.
+        let _ = stream.set_nodelay(true);
+        let (router, stop) = (Router::clone(&router), stop.clone());
+        tasks.spawn(serve_stream(stream, peer, router, header_timeout, stop));
+    }
+}
+
+/// Serves one byte stream.
+pub(crate) async fn serve_stream<S>(
+    stream: S,
+    peer: SocketAddr,
+    router: Router,
+    header_timeout: Duration,
+    stop: CancellationToken,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        router.clone().oneshot(request.map(axum::body::Body::new))
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // Runs from the first moment on, so that it is the limit for silence as well.
+        .header_read_timeout(header_timeout)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! Sessions: what a client asks for, and whether it may.
+//!
+//! Owns the decisions about one connection's requests, one after the other, each answered before the next is looked at.
+//! Knows no socket: frames come in as text and go out through the outbox.
+
+mod subscribe;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use roomcast_protocol::client::{InvalidMessage, Publish};
+use roomcast_protocol::server::{
+    AuthAck, Connected, ConnectionAck, ErrorPayload, Heartbeat, Limits, Pong, Reply, RoomOutcome, SchemaVersion,
+};
+use roomcast_protocol::{
+    ClientMessage, CloseCode, ErrorCode, Operation, Request, RequestId, Room, SCHEMA_HASH, SCHEMA_VERSION, SUBPROTOCOL,
+    Timestamp,
+};
+use tokio::time::Instant;
+
+use crate::access;
+use crate::auth::{BadToken, Identity};
+use crate::frame::Frame;
+use crate::node::{Admission, Handle, Node};
+use crate::outbox::Closing;
+use crate::publish::{Author, Submission};
+use crate::rate_limit::{FixedWindow, Verdict};
+
+/// Refused messages in one window that are patience enough.
+const MOST_REFUSED: u32 = 100;
+
+/// Invalid messages in a minute that no honest client sends.
+const MOST_INVALID: u32 = 50;
+
+/// A message from the client.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    /// Text, as it came.
+    Text(String),
+    /// Binary, which the protocol has no use for.
+    Binary,
+}
+
+/// How an upgrade presented itself.
+#[derive(Debug)]
+pub(crate) struct Presented {
+    /// The token and what became of it; `None` when the first frame must bring it.
+    pub identity: Option<Result<Identity, BadToken>>,
+    /// Whether the client speaks `roomcast.v1`, and so subscribes to its user room itself.
+    pub has_subprotocol: bool,
+    /// The address under which failures count.
+    pub address: IpAddr,
+}
+
+/// One connection's state beyond its socket.
+pub(crate) struct Session {
+    node: Arc<Node>,
+    admission: Admission,
+    identity: Option<Identity>,
+    has_subprotocol: bool,
+    address: IpAddr,
+    invalid: FixedWindow,
+}
+
+/// Whether the connection goes on after a request.
+pub(crate) type Outcome = Option<Closing>;
+
+impl Session {
+    /// A session that [`Session::begin`] brings to life.
+    #[must_use]
+    pub(crate) fn new(node: Arc<Node>, admission: Admission, has_subprotocol: bool, address: IpAddr) -> Self {
+        Self { node, admission, identity: None, has_subprotocol, address, invalid: FixedWindow::default() }
+    }
+
+    /// When the token in force runs out.
+    #[must_use]
+    pub(crate) fn expires_at(&self) -> Option<Timestamp> {
+        self.identity.as_ref().map(|identity| identity.expires_at)
+    }
+
+    /// Carries out what the upgrade brought.
+    pub(crate) async fn begin(&mut self, identity: Option<Result<Identity, BadToken>>) -> Outcome {
+        match identity {
+            None => None,
+            Some(Ok(identity)) => self.welcome(identity, None).await,
+            Some(Err(reason)) => Some(self.unauthorized(&reason.to_string(), None)),
+        }
+    }
+
+    /// Ends a connection that never said who it is.
+    pub(crate) fn time_out(&self) -> Closing {
+        self.unauthorized("no authentication in time", None)
+    }
+
+    /// Carries out one message.
+    pub(crate) async fn handle(&mut self, message: Incoming) -> Outcome {
+        let request = match &message {
+            Incoming::Text(text) => Request::parse(text),
+            Incoming::Binary => {
+                Err(InvalidMessage { reply_to: None, message: "binary messages are not supported".into() })
+            }
+        };
+        let id = match &request {
+            Ok(request) => request.id.clone(),
+            Err(invalid) => invalid.reply_to.clone(),
+        };
+        if let Verdict::Limited { retry_after, refused } = self.handle_of().count_message(&self.node.config) {
+            return self.rate_limited(id, retry_after, refused);
+        }
+        match request {
+            Ok(request) if self.identity.is_none() => self.first(request).await,
+            Ok(request) => self.carry_out(request).await,
+            Err(_) if self.identity.is_none() => Some(self.unauthorized("the first frame must be authenticate", id)),
+            Err(invalid) => self.invalid(invalid),
+        }
+    }
+
+    async fn first(&mut self, request: Request) -> Outcome {
+        let ClientMessage::Authenticate { token } = request.message else {
+            return Some(self.unauthorized("the first frame must be authenticate", request.id));
+        };
+        if let Some(retry_after) = self.node.auth_block(self.address) {
+            self.error(request.id, too_many("authentication attempts", retry_after));
+            return Some(Closing { code: CloseCode::RateLimited, retry_after_ms: Some(millis(retry_after)) });
+        }
+        match self.node.authenticate(&token, self.address) {
+            Ok(identity) => self.welcome(identity, request.id).await,
+            Err(reason) => Some(self.unauthorized(&reason.to_string(), request.id)),
+        }
+    }
+
+    async fn carry_out(&mut self, request: Request) -> Outcome {
+        let id = request.id;
+        match request.message {
+            ClientMessage::Ping => self.reply(id, Reply::ConnectionAck(ConnectionAck::Pong(self.pong()))),
+            ClientMessage::Authenticate { token } => self.renew(id, &token),
+            ClientMessage::Subscribe(subscribe) => self.subscribe(id, subscribe).await,
+            ClientMessage::Unsubscribe { rooms } => self.unsubscribe(id, rooms),
+            ClientMessage::Publish(publish) => self.publish(id, publish).await,
+        }
+        None
+    }
+
+    fn pong(&self) -> Pong {
+        Pong { message: "pong".into(), timestamp: self.node.clock.now() }
+    }
+
+    /// Says who the client is; a client of the original joins its user room with it.
+    async fn welcome(&mut self, identity: Identity, reply_to: Option<RequestId>) -> Outcome {
+        let _ = self.handle_of().user.set(identity.user.clone());
+        self.identity = Some(identity.clone());
+        let mut rooms = std::collections::BTreeMap::new();
+        self.hub().hold(self.key());
+        if !self.has_subprotocol {
+            let room = identity.user.room();
+            let outcome = match self.join(std::slice::from_ref(&room)).await {
+                Ok(positions) => RoomOutcome::Subscribed { position: positions[0], presence: None },
+                Err(_) => RoomOutcome::Denied { code: ErrorCode::Unavailable },
+            };
+            rooms.insert(room.to_string(), outcome);
+        }
+        let connected = self.connected(&identity, rooms);
+        let ack = self.frame(reply_to, Reply::ConnectionAck(ConnectionAck::Connected(Box::new(connected))));
+        self.hub().resume(self.key(), ack);
+        None
+    }
+
+    fn connected(&self, identity: &Identity, rooms: std::collections::BTreeMap<String, RoomOutcome>) -> Connected {
+        let config = &self.node.config;
+        let per_minute = u128::from(config.messages_per_minute) * 60_000 / config.message_window.as_millis().max(1);
+        Connected {
+            message: "Connected to WebSocket server".into(),
+            timestamp: self.node.clock.now(),
+            connection_id: self.handle_of().id.to_string(),
+            user_id: identity.user.clone(),
+            protocol: SUBPROTOCOL.into(),
+            expires_at: identity.expires_at,
+            rooms,
+            heartbeat: Heartbeat {
+                ping_interval_ms: millis(config.ping_interval),
+                timeout_ms: millis(config.idle_timeout),
+            },
+            limits: Limits {
+                messages_per_minute: u64::try_from(per_minute).unwrap_or(u64::MAX),
+                max_message_bytes: config.max_message_bytes as u64,
+                max_rooms: config.max_rooms as u64,
+                max_rooms_per_message: config.max_rooms_per_message as u64,
+            },
+            schema: SchemaVersion { version: SCHEMA_VERSION.into(), hash: SCHEMA_HASH.into() },
+        }
+    }
+
+    /// The same user's next token: rooms that it does not grant are left, the rest goes on.
+    fn renew(&mut self, id: Option<RequestId>, token: &str) {
+        if let Some(retry_after) = self.node.auth_block(self.address) {
+            return self.error(id, too_many("authentication attempts", retry_after));
+        }
+        let user = self.identity.as_ref().map(|identity| identity.user.clone());
+        let identity = match self.node.authenticate(token, self.address) {
+            Ok(identity) if Some(&identity.user) == user.as_ref() => identity,
+            Ok(_) => return self.error(id, ErrorPayload::new(ErrorCode::Unauthorized, "the token is another user's")),
+            Err(reason) => return self.error(id, ErrorPayload::new(ErrorCode::Unauthorized, reason.to_string())),
+        };
+        let policy = self.node.config.room_access;
+        let mut lost_rooms = self.hub().rooms_of(self.key());
+        lost_rooms.retain(|room| !access::is_allowed(policy, &identity, room, &Operation::Subscribe));
+        lost_rooms.sort();
+        self.leave(&lost_rooms);
+        let ack = AuthAck { user_id: identity.user.clone(), expires_at: identity.expires_at, lost_rooms };
+        self.identity = Some(identity);
+        self.reply(id, Reply::AuthAck(ack));
+    }
+
+    async fn publish(&mut self, id: Option<RequestId>, publish: Publish) {
+        let Some(identity) = self.identity.clone() else { return };
+        let (event, rooms) = (publish.event, publish.rooms);
+        let submission = Submission {
+            event_type: event.event_type,
+            payload: event.payload,
+            event_id: event.event_id,
+            rooms,
+            user_id: None,
+            timestamp: None,
+        };
+        if let Err(refusal) = self.check_typing(&identity, &submission) {
+            return self.error(id, refusal);
+        }
+        // On hold, so that the event's own copy comes behind its acknowledgement.
+        self.hub().hold(self.key());
+        let author = Author::Socket(&identity, self.handle_of().id);
+        let answer = match self.node.publish(author, submission).await {
+            Ok(published) => Reply::PublishAck(published),
+            Err(refusal) => self.refusal(refusal),
+        };
+        let answer = self.frame(id, answer);
+        self.hub().resume(self.key(), answer);
+    }
+
+    /// Typing is for issues that the connection is in, unless its token grants more.
+    fn check_typing(&self, identity: &Identity, submission: &Submission) -> Result<(), ErrorPayload> {
+        #[derive(serde::Deserialize)]
+        struct Target {
+            #[serde(rename = "issueId")]
+            issue: String,
+        }
+        let Ok(name) = "user.typing".parse() else { return Ok(()) };
+        let target: Result<Target, _> = serde_json::from_str(submission.payload.get());
+        let room = target.ok().and_then(|target| Room::new("issue", &target.issue).ok());
+        let (true, Some(room)) = (submission.event_type == "user.typing", room) else { return Ok(()) };
+        let is_granted =
+            identity.grants.as_ref().is_some_and(|grants| grants.allows(&room, &Operation::PublishType(name)));
+        if is_granted || self.hub().position(self.key(), &room).is_some() {
+            return Ok(());
+        }
+        Err(ErrorPayload::new(ErrorCode::Forbidden, format!("join {room} to type there")))
+    }
+
+    fn rate_limited(&self, id: Option<RequestId>, retry_after: Duration, refused: u32) -> Outcome {
+        self.node.metrics.rate_limited("messages");
+        self.error(id, too_many("messages", retry_after));
+        let closing = Closing { code: CloseCode::RateLimited, retry_after_ms: Some(millis(retry_after)) };
+        (refused >= MOST_REFUSED).then_some(closing)
+    }
+
+    fn invalid(&mut self, invalid: InvalidMessage) -> Outcome {
+        self.error(invalid.reply_to, ErrorPayload::new(ErrorCode::InvalidMessage, invalid.message));
+        // One less may pass than closes.
+        let verdict = self.invalid.hit(MOST_INVALID - 1, Duration::from_secs(60), Instant::now());
+        (verdict != Verdict::Allowed).then_some(Closing { code: CloseCode::TooManyInvalid, retry_after_ms: None })
+    }
+
+    fn unauthorized(&self, reason: &str, id: Option<RequestId>) -> Closing {
+        self.node.metrics.connection_error("unauthorized");
+        self.error(id, ErrorPayload::new(ErrorCode::Unauthorized, reason));
+        Closing { code: CloseCode::Unauthorized, retry_after_ms: None }
+    }
+
+    fn error(&self, id: Option<RequestId>, error: ErrorPayload) {
+        let refusal = self.refusal(error);
+        self.reply(id, refusal);
+    }
+
+    fn refusal(&self, error: ErrorPayload) -> Reply {
+        self.node.metrics.error(error.code);
+        Reply::Error(error)
+    }
+
+    /// Queues news of the connection itself.
+    pub(crate) fn reply(&self, reply_to: Option<RequestId>, reply: Reply) {
+        self.handle_of().outbox.send(self.frame(reply_to, reply));
+    }
+
+    fn frame(&self, reply_to: Option<RequestId>, reply: Reply) -> Frame {
+        Frame::reply(reply_to, reply, self.node.clock.now())
+    }
+
+    /// The connection's entry in the node.
+    #[must_use]
+    pub(crate) fn handle_of(&self) -> &Arc<Handle> {
+        &self.admission.handle
+    }
+
+    fn hub(&self) -> &crate::hub::Hub {
+        &self.node.hub
+    }
+
+    fn key(&self) -> crate::hub::MemberKey {
+        self.admission.handle.key
+    }
+}
+
+/// Words of the original, with the time that is left.
+fn too_many(what: &str, retry_after: Duration) -> ErrorPayload {
+    let seconds = retry_after.as_millis().div_ceil(1000);
+    let message = match what {
+        "messages" => format!("Rate limit exceeded. Try again in {seconds} seconds."),
+        _ => format!("Rate limit exceeded: too many {what}. Try again in {seconds} seconds."),
+    };
+    ErrorPayload {
+        retry_after_ms: Some(millis(retry_after)),
+        ..ErrorPayload::new(ErrorCode::RateLimitExceeded, message)
+    }
+}
+
+/// Whole milliseconds, rounded up, so that waiting them is waiting long enough.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,249 @@
+//! The upgrade: from an HTTP request to a connection.
+//!
+//! Owns the opening handshake (RFC 6455 section 4.2) with all of its checks, the refusals in their order, and the four places
+//! of a token. Once a socket is open only close codes speak, so that a browser can see the reason.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Query, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hyper_util::rt::TokioIo;
+use roomcast_protocol::server::ErrorPayload;
+use roomcast_protocol::{BEARER_PREFIX, ErrorCode, SUBPROTOCOL};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::address;
+use crate::connection;
+use crate::http::problem::Problem;
+use crate::http::{origin_of, peer_of};
+use crate::node::{Admission, Node};
+use crate::origin;
+use crate::session::{Presented, Session};
+
+/// A handshake that RFC 6455 allows.
+struct Handshake {
+    accept: String,
+    offer: Offer,
+}
+
+/// What the client offered as subprotocols.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Offer {
+    has_subprotocol: bool,
+    token: Option<String>,
+}
+
+/// Answers `GET /ws`.
+pub(crate) async fn upgrade(node: Arc<Node>, mut request: Request) -> Response {
+    match accept(&node, &mut request) {
+        Ok(response) => response,
+        Err(problem) => {
+            node.metrics.connection_error(problem.reason());
+            problem.into_response()
+        }
+    }
+}
+
+fn accept(node: &Arc<Node>, request: &mut Request) -> Result<Response, Problem> {
+    let handshake = handshake(request)?;
+    check_origin(node, request)?;
+    let peer = peer_of(request)?;
+    let address = address::client_address(peer, request.headers(), &node.config.trusted_proxies);
+    if node.is_refusing() {
+        return Err(busy("the gateway is draining"));
+    }
+    let admission = node.admit().ok_or_else(|| busy("too many connections"))?;
+    if let Some(retry_after) = node.auth_block(address) {
+        return Err(Problem::too_many_authentications(retry_after));
+    }
+    let token = token(node, request, handshake.offer.token.as_deref())?;
+    let identity = token.map(|token| node.authenticate(&token, address));
+    let presented = Presented { identity, has_subprotocol: handshake.offer.has_subprotocol, address };
+    start(node, admission, presented, request);
+    Ok(switching_protocols(&handshake))
+}
+
+fn busy(detail: &str) -> Problem {
+    Problem::of(ErrorPayload { retry_after_ms: Some(1000), ..ErrorPayload::new(ErrorCode::Unavailable, detail) })
+}
+
+/// Runs the connection once the response is out.
+fn start(node: &Arc<Node>, admission: Admission, presented: Presented, request: &mut Request) {
+    let upgraded = hyper::upgrade::on(request);
+    let node = node.clone();
+    let tasks = node.tasks.clone();
+    tasks.spawn(async move {
+        let Ok(upgraded) = upgraded.await else { return };
+        let session = Session::new(node.clone(), admission, presented.has_subprotocol, presented.address);
+        // The bare socket where there is one, so that nothing of the HTTP connection stays behind.
+        match upgraded.downcast::<TokioIo<TcpStream>>() {
+            Ok(parts) => {
+                let read = parts.read_buf.to_vec();
+                drop(parts.read_buf);
+                connection::run(parts.io.into_inner(), &read, node, session, presented.identity).await;
+            }
+            Err(upgraded) => connection::run(TokioIo::new(upgraded), &[], node, session, presented.identity).await,
+        }
+    });
+}
+
+fn switching_protocols(handshake: &Handshake) -> Response {
+    let mut response = Response::builder()
+        .status(StatusCode::SWITCHING_PROTOCOLS)
+        .header(header::CONNECTION, "upgrade")
+        .header(header::UPGRADE, "websocket")
+        .header(header::SEC_WEBSOCKET_ACCEPT, &handshake.accept);
+    if handshake.offer.has_subprotocol {
+        response = response.header(header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
+    }
+    response.body(Body::empty()).unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}
+
+fn check_origin(node: &Node, request: &Request) -> Result<(), Problem> {
+    let Some(origin) = origin_of(request.headers()) else { return Ok(()) };
+    let host = origin::requested_host(request.uri(), request.headers());
+    if origin::is_allowed(&node.config, &origin, host) {
+        return Ok(());
+    }
+    tracing::warn!(origin = ?origin, "origin refused; set FRONTEND_URL to the origins of your pages to allow it");
+    Err(Problem::of(ErrorPayload::new(ErrorCode::Forbidden, "this origin may not connect; see FRONTEND_URL")))
+}
+
+/// RFC 6455 section 4.2.1, item by item.
+fn handshake(request: &Request) -> Result<Handshake, Problem> {
+    let headers = request.headers();
+    let malformed = |detail: &str| Problem::of(ErrorPayload::new(ErrorCode::InvalidMessage, detail));
+    if request.version() != axum::http::Version::HTTP_11 {
+        return Err(malformed("a WebSocket upgrade needs HTTP/1.1"));
+    }
+    if headers.get_all(header::HOST).iter().count() != 1 {
+        return Err(malformed("a WebSocket upgrade has one Host header"));
+    }
+    if !has_token(headers, header::UPGRADE, "websocket") || !has_token(headers, header::CONNECTION, "upgrade") {
+        return Err(malformed("this is the WebSocket endpoint: connect with Upgrade: websocket"));
+    }
+    let has_body = headers.contains_key(header::TRANSFER_ENCODING)
+        || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
+    if has_body {
+        return Err(malformed("a WebSocket upgrade has no body"));
+    }
+    match single(headers, header::SEC_WEBSOCKET_VERSION).map(str::trim) {
+        Some("13") => {}
+        Some(_) => return Err(Problem::upgrade_required()),
+        None => return Err(malformed("a WebSocket upgrade has one Sec-WebSocket-Version header")),
+    }
+    let key = single(headers, header::SEC_WEBSOCKET_KEY).map(str::trim);
+    let key = key.filter(|key| STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16));
+    let key =
+        key.ok_or_else(|| malformed("a WebSocket upgrade has one Sec-WebSocket-Key header of 16 bytes in base64"))?;
+    let offer = offer(headers).ok_or_else(|| {
+        malformed("Sec-WebSocket-Protocol: roomcast.bearer.<token> needs roomcast.v1 beside it, once")
+    })?;
+    Ok(Handshake { accept: derive_accept_key(key.as_bytes()), offer })
+}
+
+/// The value of a header that stands there exactly once.
+fn single(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?.to_str().ok();
+    if values.next().is_some() { None } else { value }
+}
+
+/// Whether one of the comma-separated words is the wanted one, in any case.
+fn has_token(headers: &HeaderMap, name: header::HeaderName, wanted: &str) -> bool {
+    items(headers, name).any(|item| item.eq_ignore_ascii_case(wanted))
+}
+
+fn items(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
+    let lines = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(',').map(str::trim)).filter(|item| !item.is_empty())
+}
+
+/// `None` for an offer that makes no sense: a token without the protocol, or two tokens.
+fn offer(headers: &HeaderMap) -> Option<Offer> {
+    let mut offer = Offer::default();
+    for item in items(headers, header::SEC_WEBSOCKET_PROTOCOL) {
+        if item == SUBPROTOCOL {
+            offer.has_subprotocol = true;
+        } else if let Some(token) = item.strip_prefix(BEARER_PREFIX)
+            && offer.token.replace(token.into()).is_some()
+        {
+            return None;
+        }
+    }
+    (offer.token.is_none() || offer.has_subprotocol).then_some(offer)
+}
+
+/// The token from the first place that has one; `None` when the first frame must bring it.
+fn token(node: &Node, request: &Request, offered: Option<&str>) -> Result<Option<String>, Problem> {
+    if let Some(token) = bearer(request.headers()) {
+        return Ok(Some(token));
+    }
+    if let Some(token) = offered {
+        return Ok(Some(token.into()));
+    }
+    if !node.config.query_token {
+        return Ok(None);
+    }
+    let query = Query::<Vec<(String, String)>>::try_from_uri(request.uri());
+    let Ok(Query(pairs)) = query else {
+        return Err(Problem::of(ErrorPayload::new(ErrorCode::InvalidMessage, "the query is malformed")));
+    };
+    Ok(pairs.into_iter().find(|(name, _)| name == "token").map(|(_, token)| token))
+}
+
+/// The token of `Authorization: Bearer`; another scheme is not looked at.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?.trim();
+    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+}
+
+/// The address that a request counts under.
+pub(crate) fn client_address(node: &Node, request: &Request) -> Result<IpAddr, Problem> {
+    Ok(address::client_address(peer_of(request)?, request.headers(), &node.config.trusted_proxies))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offered(lines: &[&str]) -> Option<Offer> {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(header::SEC_WEBSOCKET_PROTOCOL, line.parse().unwrap());
+        }
+        offer(&headers)
+    }
+
+    #[test]
+    fn a_token_may_come_as_a_subprotocol_beside_the_protocol() {
+        let both = Some(Offer { has_subprotocol: true, token: Some("a.b.c".into()) });
+        assert_eq!(offered(&["roomcast.v1, roomcast.bearer.a.b.c"]), both);
+        assert_eq!(offered(&["roomcast.bearer.a.b.c", "roomcast.v1"]), both);
+        assert_eq!(offered(&["roomcast.v1"]), Some(Offer { has_subprotocol: true, token: None }));
+        assert_eq!(offered(&["graphql-ws"]), Some(Offer::default()));
+        assert_eq!(offered(&[]), Some(Offer::default()));
+    }
+
+    #[test]
+    fn a_token_without_the_protocol_or_two_tokens_make_no_sense() {
+        assert_eq!(offered(&["roomcast.bearer.a.b.c"]), None);
+        assert_eq!(offered(&["roomcast.v1, roomcast.bearer.a, roomcast.bearer.b"]), None);
+    }
+
+    #[test]
+    fn another_scheme_of_authorization_is_skipped() {
+        let bearer_of = |value: &str| bearer(&HeaderMap::from_iter([(header::AUTHORIZATION, value.parse().unwrap())]));
+        assert_eq!(bearer_of("Bearer a.b.c"), Some("a.b.c".into()));
+        assert_eq!(bearer_of("bearer a.b.c"), Some("a.b.c".into()));
+        assert_eq!(bearer_of("Bearer"), Some(String::new()));
+        assert_eq!(bearer_of("Basic dTpw"), None);
+    }
+}
