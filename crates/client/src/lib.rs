@@ -1,1 +1,57 @@
-//! Stub.
+//! The typed Rust SDK of Roomcast.
+//!
+//! Owns the client's half of the protocol: a [`Client`] that stays connected by itself and hands out a stream of
+//! deliveries per [`Subscription`], and a [`Publisher`] that tells a gateway over HTTP what happened. It refuses to lose
+//! anything in silence: whatever may have been missed is told, in its place in the stream.
+//!
+//! ```no_run
+//! use roomcast_client::{Client, Delivery, protocol::Room};
+//!
+//! # async fn example() -> Result<(), roomcast_client::Error> {
+//! let client = Client::builder("ws://127.0.0.1:3001/ws").token("<jwt>").build()?;
+//! let mut team = client.subscribe(Room::team("team_456")).await?;
+//! while let Some(delivery) = team.next().await {
+//!     match delivery {
+//!         Delivery::Event(frame) => println!("{} {}", frame.event.event_type(), frame.event.payload()),
+//!         Delivery::Gap { room, .. } => println!("load {room} anew"),
+//!         other => println!("{other:?}"),
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **Tasks.** [`ClientBuilder::build`] starts one task, which owns the socket. It ends when the last handle and the last
+//! subscription are dropped, on [`Client::close`], and when the gateway says to stay away. Nothing else is spawned.
+//!
+//! **Time.** What waits for the gateway has a deadline, and every queue a bound; the defaults stand in [`options`].
+
+mod backoff;
+mod client;
+mod connector;
+mod driver;
+mod error;
+mod mailbox;
+pub mod options;
+mod publisher;
+mod registry;
+mod state;
+mod subscription;
+mod token;
+mod transport;
+
+pub use client::Client;
+pub use error::{Error, ErrorKind};
+pub use options::ClientBuilder;
+pub use publisher::{Publisher, PublisherBuilder};
+pub use roomcast_protocol as protocol;
+pub use rustls;
+pub use state::ConnectionState;
+pub use subscription::{Delivery, Subscription};
+pub use token::TokenError;
+pub use transport::ByteStream;
+
+/// The id under which an event is published: its own, or a new one, in order of time as the gateway's.
+fn event_id(event: &protocol::NewEvent) -> String {
+    event.event_id.as_ref().map_or_else(|| uuid::Uuid::now_v7().to_string(), ToString::to_string)
+}

@@ -1,0 +1,113 @@
+//! What the application wants, whether there is a connection or not.
+//!
+//! Owns the commands and what is left to do of them. Refuses to know a socket: a link takes from here what it can send and
+//! puts back what it could not finish.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use roomcast_protocol::client::{ClientEvent, Publish};
+use roomcast_protocol::{CloseCode, Event, NewEvent, Published, Room};
+use tokio::sync::oneshot;
+
+use crate::mailbox::Mailbox;
+use crate::registry::{FirstOutcome, Registry};
+use crate::subscription::SubscriptionId;
+use crate::{Error, ErrorKind, event_id};
+
+/// Events that wait for a connection or for room in the socket. Each has a caller who waits.
+const MAX_WAITING: usize = 256;
+
+/// What a handle asks of the driver.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Join rooms.
+    Subscribe { id: SubscriptionId, rooms: Vec<Room>, mailbox: Arc<Mailbox>, reply: FirstOutcome },
+    /// Publish an event.
+    Publish(Publishing),
+    /// End. The other half is dropped when that is done.
+    Close { done: oneshot::Sender<()> },
+}
+
+/// An event on its way, and who waits for what becomes of it.
+#[derive(Debug)]
+pub(crate) struct Publishing {
+    pub(super) publish: Publish,
+    pub(super) reply: oneshot::Sender<Result<Published, Error>>,
+}
+
+/// What the application wants.
+#[derive(Debug, Default)]
+pub(super) struct Demand {
+    pub(super) registry: Registry,
+    /// To be sent, in order.
+    pub(super) publishings: VecDeque<Publishing>,
+}
+
+impl Publishing {
+    /// An event that has an id from here on, so that it may be sent again.
+    pub(crate) fn new(event: NewEvent, reply: oneshot::Sender<Result<Published, Error>>) -> Result<Self, Error> {
+        let payload = serde_json::value::to_raw_value(&event.event.payload())
+            .map_err(|error| Error::new(ErrorKind::Invalid, format!("write the payload: {error}")))?;
+        let event_id = event_id(&event);
+        let rooms = event.rooms.map(|rooms| rooms.into_iter().map(String::from).collect());
+        let event = ClientEvent { event_type: event.event.event_type().into(), payload, event_id: Some(event_id) };
+        Ok(Self { publish: Publish { event, rooms }, reply })
+    }
+
+    /// Whether it makes sense to send it again after a while. A typing indicator of then is wrong now.
+    fn keeps(&self) -> bool {
+        !Event::is_ephemeral_type(&self.publish.event.event_type)
+    }
+
+    pub(super) fn fail(self, error: Error) {
+        // Nobody waits any more: then nobody needs to know.
+        let _ = self.reply.send(Err(error));
+    }
+}
+
+impl Demand {
+    pub(super) fn accept(&mut self, command: Command) {
+        match command {
+            Command::Subscribe { id, rooms, mailbox, reply } => {
+                // Given up before it got here: its departure may have been taken already.
+                if !mailbox.is_finished() {
+                    self.registry.add(id, &rooms, mailbox, reply);
+                }
+            }
+            Command::Publish(publishing) if self.publishings.len() < MAX_WAITING => {
+                self.publishings.push_back(publishing);
+            }
+            Command::Publish(publishing) => {
+                publishing.fail(Error::new(ErrorKind::Busy, "publish: too many events wait already"));
+            }
+            // The driver's own.
+            Command::Close { .. } => {}
+        }
+    }
+
+    pub(super) fn depart(&mut self, gone: Vec<SubscriptionId>) {
+        for id in gone {
+            self.registry.remove(id);
+        }
+    }
+
+    /// The link ended before these were answered: they go out again first, in their order, unless they no longer mean
+    /// anything. `unanswered` is in the order of sending.
+    pub(super) fn put_back(&mut self, unanswered: Vec<Publishing>, error: &Error) {
+        for publishing in unanswered.into_iter().rev() {
+            if publishing.keeps() {
+                self.publishings.push_front(publishing);
+            } else {
+                publishing.fail(Error::disconnected(format!("publish: failed to {error}")));
+            }
+        }
+    }
+
+    pub(super) fn close(&mut self, code: Option<CloseCode>, reason: &str) {
+        self.registry.close(code, reason);
+        for publishing in self.publishings.drain(..) {
+            publishing.fail(Error::closed(code, reason));
+        }
+    }
+}
