@@ -1,2 +1,64 @@
-//! Stub.
-fn main() {}
+//! The repository's own tasks: `cargo xtask <task>`.
+//!
+//! Owns nothing of the product. Each task is a file; this one only chooses.
+
+mod ci;
+mod codegen;
+mod npm;
+mod report;
+mod shell;
+mod test;
+mod tidy;
+
+use clap::{Parser, Subcommand};
+
+/// What can go wrong in a task: words for whoever runs it.
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// The repository's own tasks.
+#[derive(Parser)]
+#[command(name = "cargo xtask", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Write protocol-schema/ and what else is generated from the protocol's types.
+    Codegen {
+        /// Write nothing: print what would change, and fail if anything would.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Run the tests: all parts, or those that are named.
+    Test {
+        /// Which parts.
+        parts: Vec<test::Part>,
+        /// Only say what the parts are.
+        #[arg(long)]
+        list: bool,
+    },
+    /// Check the rules of the repository that a command can check.
+    Tidy,
+    /// Run what continuous integration runs.
+    Ci,
+}
+
+fn main() -> std::process::ExitCode {
+    let outcome = match Arguments::parse().task {
+        Task::Codegen { check: false } => codegen::write(),
+        Task::Codegen { check: true } => codegen::check(),
+        Task::Test { list: true, .. } => test::list(),
+        Task::Test { parts, .. } => test::run(&parts),
+        Task::Tidy => tidy::run(),
+        Task::Ci => ci::run(),
+    };
+    match outcome {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}

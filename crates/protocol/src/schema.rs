@@ -191,7 +191,12 @@ fn object<const N: usize, const R: usize>(properties: [(&str, Value); N], requir
 /// A union whose members are told apart by the constant in one property.
 fn tagged(property: &str, description: &str, members: impl IntoIterator<Item = String>) -> Value {
     let members: Vec<Value> = members.into_iter().map(|name| named(&name)).collect();
-    json!({"description": description, "discriminator": {"propertyName": property}, "oneOf": members})
+    json!({
+        "type": "object",
+        "description": description,
+        "discriminator": {"propertyName": property},
+        "oneOf": members,
+    })
 }
 
 /// A union whose members need a look at more than one constant.

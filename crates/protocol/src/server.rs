@@ -253,7 +253,7 @@ pub struct SubscriptionAck {
 /// What became of one room of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(extend("discriminator" = {"propertyName": "status"})))]
+#[cfg_attr(feature = "schema", schemars(extend("type" = "object", "discriminator" = {"propertyName": "status"})))]
 #[serde(tag = "status", rename_all = "lowercase")]
 pub enum RoomOutcome {
     /// Joined; live events start behind the position.

@@ -30,11 +30,13 @@ pub(super) fn definitions(generator: &mut SchemaGenerator) -> Vec<(String, Value
 }
 
 fn ping(generator: &mut SchemaGenerator) -> Value {
-    let properties = [("type", json!({"type": "string", "const": "ping"})), ("id", request_id(generator))];
-    let mut schema =
-        described(object(properties, ["type"]), "Answered with a `connection.ack` whose message is \"pong\".");
-    schema["not"] = json!({"required": ["action"]});
-    schema
+    let properties = [
+        ("type", json!({"type": "string", "const": "ping"})),
+        ("id", request_id(generator)),
+        // A frame has a type or an action, not both.
+        ("action", json!(false)),
+    ];
+    described(object(properties, ["type"]), "Answered with a `connection.ack` whose message is \"pong\".")
 }
 
 fn authenticate(generator: &mut SchemaGenerator) -> Value {
@@ -117,7 +119,7 @@ fn action<const N: usize>(
         schema["properties"][name] = property;
     }
     schema["required"] = std::iter::once("action").chain(required.iter().copied()).collect();
-    schema["not"] = json!({"required": ["type"]});
+    schema["properties"]["type"] = json!(false);
     schema
 }
 

@@ -1,5 +1,7 @@
 //! The wire from outside: every frame against its golden, and the grammars and rules that need nothing but a value.
 
+#![allow(clippy::unwrap_used, reason = "in a test, what cannot go on fails")]
+
 mod client_frames;
 mod codes;
 mod events;

@@ -1,0 +1,106 @@
+//! What the tests need of the system, and how to get it.
+//!
+//! Owns the list. On a Debian-like system root gets what is missing, after being told; anybody else gets the one command.
+
+use std::path::{Path, PathBuf};
+
+use super::Part;
+use crate::{Result, shell};
+
+/// A program of the system.
+struct Need {
+    name: &'static str,
+    /// The packages that bring it.
+    packages: &'static [&'static str],
+    is_there: fn() -> bool,
+}
+
+const NODE: Need = Need {
+    name: "Node with npm",
+    packages: &["nodejs", "npm"],
+    is_there: || shell::has("node", "--version") && shell::has("npm", "--version"),
+};
+
+const CHROMIUM: Need = Need { name: "Chromium", packages: &["chromium"], is_there: || chromium().is_some() };
+
+const PYTHON: Need = Need {
+    name: "Python 3 with venv",
+    packages: &["python3", "python3-venv"],
+    is_there: || shell::works("python3", &["-c", "import ensurepip, venv"]),
+};
+
+const CURL: Need = Need { name: "curl", packages: &["curl"], is_there: || shell::has("curl", "--version") };
+
+impl Part {
+    fn needs(self) -> &'static [Need] {
+        match self {
+            Self::Rust => &[],
+            Self::Schema | Self::Node => &[NODE],
+            Self::Browser => &[NODE, CHROMIUM],
+            Self::Python => &[PYTHON],
+            Self::Readme => &[NODE, CURL],
+        }
+    }
+}
+
+/// The browser: the one that `CHROMIUM` names, or the first on the path.
+pub(crate) fn chromium() -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os("CHROMIUM").filter(|named| !named.is_empty()) {
+        return Some(named.into());
+    }
+    let path = std::env::var_os("PATH")?;
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    names
+        .iter()
+        .find_map(|name| std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file()))
+}
+
+/// Installs what these parts need and the system does not have.
+pub(crate) fn meet(parts: &[Part]) -> Result {
+    let missing: Vec<&Need> = parts.iter().flat_map(|part| part.needs()).filter(|need| !(need.is_there)()).collect();
+    if missing.is_empty() {
+        println!("everything that these tests need of the system is there");
+        return Ok(());
+    }
+    let (names, packages) = summary(&missing);
+    let install = format!("apt-get install --yes --no-install-recommends {}", packages.join(" "));
+    if !(is_root() && Path::new("/usr/bin/apt-get").exists()) {
+        return Err(format!("missing: {names}; on a Debian-like system this installs it: sudo {install}").into());
+    }
+    println!("missing: {names}; as root, this is installed now: {install}");
+    let apt =
+        |arguments: &[&str]| shell::run(shell::command("apt-get", arguments).env("DEBIAN_FRONTEND", "noninteractive"));
+    apt(&["update", "--quiet"])?;
+    apt(&[&["install", "--yes", "--quiet", "--no-install-recommends"], packages.as_slice()].concat())?;
+    match missing.iter().find(|need| !(need.is_there)()) {
+        Some(need) => Err(format!("{} is still missing after {install}", need.name).into()),
+        None => Ok(()),
+    }
+}
+
+/// The names and the packages, each once.
+fn summary(missing: &[&Need]) -> (String, Vec<&'static str>) {
+    let once = |mut items: Vec<&'static str>| {
+        items.sort_unstable();
+        items.dedup();
+        items
+    };
+    let names = once(missing.iter().map(|need| need.name).collect());
+    (names.join(", "), once(missing.iter().flat_map(|need| need.packages.iter().copied()).collect()))
+}
+
+fn is_root() -> bool {
+    shell::read(&mut shell::command("id", ["-u"]), "").is_ok_and(|id| id.trim() == "0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_two_parts_need_is_named_once() {
+        let (names, packages) = summary(&[&NODE, &CHROMIUM, &NODE]);
+        assert_eq!(names, "Chromium, Node with npm");
+        assert_eq!(packages, ["chromium", "nodejs", "npm"]);
+    }
+}
