@@ -11,7 +11,15 @@ pub(crate) fn run() -> Result {
     report.step("needs", || test::needs::meet(test::Part::value_variants()));
     report.step("fmt", || shell::run(&mut shell::cargo(["fmt", "--all", "--check"])));
     report.step("clippy", || {
-        shell::run(&mut shell::cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+        shell::run(&mut shell::cargo([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--keep-going",
+            "--",
+            "-D",
+            "warnings",
+        ]))
     });
     report.step("tidy", tidy::run);
     report.step("codegen", codegen::check);

@@ -63,7 +63,7 @@ pub(crate) fn parts(report: &mut Report, parts: &[Part]) {
 impl Part {
     fn run(self) -> Result {
         match self {
-            Self::Rust => shell::run(contained(&mut shell::cargo(["test", "--workspace"]))?),
+            Self::Rust => shell::run(contained(&mut shell::cargo(["test", "--workspace", "--no-fail-fast"]))?),
             Self::Schema => schema(),
             Self::Node => scripts("tests/clients/node", &[("ROOMCAST_BIN", binary()?)]),
             Self::Browser => {

@@ -30,7 +30,9 @@ pub(crate) fn run() -> Result {
 
 /// The files of the repository, tracked or about to be, that are texts.
 fn files() -> Result<Vec<(String, String)>> {
-    let mut git = shell::command("git", ["ls-files", "--cached", "--others", "--exclude-standard"]);
+    // A checkout may belong to another user than the one who checks it; this only lists names.
+    let arguments = ["-c", "safe.directory=*", "ls-files", "--cached", "--others", "--exclude-standard"];
+    let mut git = shell::command("git", arguments);
     let listed = shell::read(&mut git, "")?;
     let root = shell::root();
     // What is deleted and not yet committed is listed too.

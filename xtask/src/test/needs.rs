@@ -15,11 +15,9 @@ struct Need {
     is_there: fn() -> bool,
 }
 
-const NODE: Need = Need {
-    name: "Node with npm",
-    packages: &["nodejs", "npm"],
-    is_there: || shell::has("node", "--version") && shell::has("npm", "--version"),
-};
+const NODE: Need = Need { name: "Node", packages: &["nodejs"], is_there: || shell::has("node", "--version") };
+
+const NPM: Need = Need { name: "npm", packages: &["npm"], is_there: || shell::has("npm", "--version") };
 
 const CHROMIUM: Need = Need { name: "Chromium", packages: &["chromium"], is_there: || chromium().is_some() };
 
@@ -35,10 +33,10 @@ impl Part {
     fn needs(self) -> &'static [Need] {
         match self {
             Self::Rust => &[],
-            Self::Schema | Self::Node => &[NODE],
-            Self::Browser => &[NODE, CHROMIUM],
+            Self::Schema | Self::Node => &[NODE, NPM],
+            Self::Browser => &[NODE, NPM, CHROMIUM],
             Self::Python => &[PYTHON],
-            Self::Readme => &[NODE, CURL],
+            Self::Readme => &[NODE, NPM, CURL],
         }
     }
 }
@@ -62,20 +60,37 @@ pub(crate) fn meet(parts: &[Part]) -> Result {
         println!("everything that these tests need of the system is there");
         return Ok(());
     }
-    let (names, packages) = summary(&missing);
+    let can_install = is_root() && Path::new("/usr/bin/apt-get").exists();
+    if can_install {
+        println!("some of what these tests need is missing; as root, it is installed now");
+        apt(&["update", "--quiet"])?;
+    }
+    let (names, mut packages) = summary(&missing);
+    if packages.contains(&"nodejs") && node_brings_npm() {
+        packages.retain(|package| *package != "npm");
+    }
     let install = format!("apt-get install --yes --no-install-recommends {}", packages.join(" "));
-    if !(is_root() && Path::new("/usr/bin/apt-get").exists()) {
+    if !can_install {
         return Err(format!("missing: {names}; on a Debian-like system this installs it: sudo {install}").into());
     }
-    println!("missing: {names}; as root, this is installed now: {install}");
-    let apt =
-        |arguments: &[&str]| shell::run(shell::command("apt-get", arguments).env("DEBIAN_FRONTEND", "noninteractive"));
-    apt(&["update", "--quiet"])?;
+    println!("missing: {names}; installing: {install}");
     apt(&[&["install", "--yes", "--quiet", "--no-install-recommends"], packages.as_slice()].concat())?;
     match missing.iter().find(|need| !(need.is_there)()) {
         Some(need) => Err(format!("{} is still missing after {install}", need.name).into()),
         None => Ok(()),
     }
+}
+
+fn apt(arguments: &[&str]) -> Result {
+    shell::run(shell::command("apt-get", arguments).env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+/// Whether the system's package of Node has npm in it; such a one does not go together with Debian's package of npm.
+fn node_brings_npm() -> bool {
+    let shown =
+        shell::read(&mut shell::command("apt-cache", ["show", "--no-all-versions", "nodejs"]), "").unwrap_or_default();
+    let provides = shown.lines().find_map(|line| line.strip_prefix("Provides: ")).unwrap_or_default();
+    provides.split(", ").any(|package| package == "npm" || package.starts_with("npm "))
 }
 
 /// The names and the packages, each once.
@@ -100,7 +115,7 @@ mod tests {
     #[test]
     fn what_two_parts_need_is_named_once() {
         let (names, packages) = summary(&[&NODE, &CHROMIUM, &NODE]);
-        assert_eq!(names, "Chromium, Node with npm");
-        assert_eq!(packages, ["chromium", "nodejs", "npm"]);
+        assert_eq!(names, "Chromium, Node");
+        assert_eq!(packages, ["chromium", "nodejs"]);
     }
 }
