@@ -94,7 +94,7 @@ fn generate() -> Result<(Files, bool)> {
     }
     npm::install()?;
     let mut node = shell::command("node", ["xtask/node/frames.mjs"].iter().chain(schema::ROOTS));
-    let types = shell::read(&mut node, &schema::bundle().to_string())?;
+    let types = shell::read(&mut node, &pretty(schema::bundle())?)?;
     files.insert(FRAMES.into(), typescript::frames(&types));
     Ok((files, false))
 }
