@@ -207,7 +207,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn kept_events_are_bounded_by_number_age_and_bytes() {
-        let (broker, _delivered) = broker(Config { history_size: 3, history_total_bytes: 1500, ..Config::serve() });
+        let (broker, _delivered) = broker(Config { history_size: 3, history_total_bytes: 1200, ..Config::serve() });
         let kept = |room: &str| broker.kept(&room.parse().unwrap()).len();
         for id in ["1", "2", "3", "4"] {
             publish(&broker, id, &["team:a"]).await;
@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(kept("team:b"), 3);
         assert!(kept("team:a") < 3, "the oldest of all go when all are too many");
         let (_, events, _, bytes) = broker.lock().streams.totals();
-        assert!(bytes <= 1500 && events == kept("team:a") + kept("team:b"));
+        assert!(bytes <= 1200 && events == kept("team:a") + kept("team:b"));
         tokio::time::advance(Duration::from_secs(600)).await;
         broker.sweep();
         assert_eq!(kept("team:b"), 0);
