@@ -1,0 +1,48 @@
+//! `roomcast token`: make and read tokens.
+//!
+//! Owns the search for the secret that both share: the configured one, else that of `roomcast dev`.
+
+mod inspect;
+mod mint;
+
+use clap::{ArgMatches, Command};
+use roomcast_gateway::Config;
+
+use crate::configuration::{self, Configuration};
+use crate::dev_secret::{self, DevSecret};
+use crate::failure::Failure;
+
+pub(crate) fn command() -> Command {
+    Command::new("token")
+        .about("Make and read tokens")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(flags(mint::command()))
+        .subcommand(flags(inspect::command()))
+}
+
+pub(crate) fn run(matches: &ArgMatches) -> Result<(), Failure> {
+    match matches.subcommand() {
+        Some(("mint", matches)) => mint::run(matches),
+        Some((_, matches)) => inspect::run(matches),
+        None => Err(Failure::configuration("choose between mint and inspect")),
+    }
+}
+
+fn flags(command: Command) -> Command {
+    configuration::flags_for(dev_secret::flag(command), |name| name.starts_with("JWT_"))
+}
+
+/// The configuration, with the secret of `roomcast dev` where none is given; and, in words, whose secret it has.
+fn with_secret(matches: &ArgMatches) -> Result<(Configuration, Option<String>), Failure> {
+    let mut configuration = configuration::load(Config::serve(), matches)?;
+    if let Some((_, source)) = configuration.given("JWT_SECRET") {
+        let source = format!("JWT_SECRET ({source})");
+        return Ok((configuration, Some(source)));
+    }
+    let file = DevSecret::new(matches);
+    let secret = file.read()?;
+    let source = secret.as_ref().map(|_| format!("the dev secret in {}", file.path().display()));
+    configuration.config.jwt_secret = secret;
+    Ok((configuration, source))
+}
