@@ -51,7 +51,7 @@ pub use subscription::{Delivery, Subscription};
 pub use token::TokenError;
 pub use transport::ByteStream;
 
-/// The id under which an event is published: its own, or a new one, in order of time as the gateway's.
-fn event_id(event: &protocol::NewEvent) -> String {
-    event.event_id.as_ref().map_or_else(|| uuid::Uuid::now_v7().to_string(), ToString::to_string)
+/// The id of an event that its publisher gave none: in order of time, as the gateway's own.
+fn new_event_id() -> String {
+    uuid::Uuid::now_v7().to_string()
 }

@@ -4,11 +4,11 @@
 //! the gateway knows a repeat for what it is and a retry never publishes twice.
 
 mod exchange;
-mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use roomcast_protocol::http::{Batch, BatchAnswer, BatchResult, EventBody};
 use roomcast_protocol::{NewEvent, Published, Service, UserId};
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
@@ -18,9 +18,8 @@ use crate::options::{
     CONNECT_TIMEOUT, FIRST_RETRY, PUBLISH_ATTEMPTS, PUBLISH_TIMEOUT, REQUEST_TIMEOUT, parse_url, required_token,
 };
 use crate::token::{TokenError, TokenSource};
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, new_event_id};
 use exchange::{Exchange, Limits};
-use wire::{BatchAnswer, BatchBody, EventBody};
 
 /// As many events as a gateway takes in one batch.
 const MAX_BATCH: usize = 1000;
@@ -72,14 +71,18 @@ impl Publisher {
         if count > MAX_BATCH {
             return Err(Error::new(ErrorKind::Invalid, format!("publish a batch: {count} events, over {MAX_BATCH}")));
         }
-        let events = events.into_iter().map(|event| EventBody::new(event, true)).collect();
-        let answer: BatchAnswer = self.exchange.post("/api/v1/events", &BatchBody { events }).await?;
+        let events = events.iter().map(body).collect::<Result<Vec<_>, _>>()?;
+        let answer: BatchAnswer = self.exchange.post("/api/v1/events", &Batch { events }).await?;
         if answer.results.len() != count {
             let results = answer.results.len();
             let message = format!("publish a batch: {results} results for {count} events");
             return Err(Error::new(ErrorKind::Protocol, message));
         }
-        Ok(answer.results.into_iter().map(Into::into).collect())
+        let outcomes = answer.results.into_iter().map(|result| match result {
+            BatchResult::Published(published) => Ok(published),
+            BatchResult::Refused(refusal) => Err(Error::refused("publish", &refusal)),
+        });
+        Ok(outcomes.collect())
     }
 }
 
@@ -91,13 +94,14 @@ impl Service for Publisher {
     type Error = Error;
 
     async fn publish(&self, event: impl Into<NewEvent> + Send) -> Result<Published, Error> {
-        self.exchange.post("/api/v1/events", &EventBody::new(event.into(), true)).await
+        self.exchange.post("/api/v1/events", &body(&event.into())?).await
     }
 
     async fn send_to_user(&self, user: &UserId, event: impl Into<NewEvent> + Send) -> Result<Published, Error> {
         // Of all that a user id may hold, only this cannot stand in a path (RFC 3986 section 3.3).
         let path = format!("/api/v1/users/{}/events", user.as_str().replace('|', "%7C"));
-        self.exchange.post(&path, &EventBody::new(event.into(), false)).await
+        // The room is in the path.
+        self.exchange.post(&path, &EventBody { rooms: None, ..body(&event.into())? }).await
     }
 }
 
@@ -166,4 +170,12 @@ impl PublisherBuilder {
         let exchange = Exchange::new(&url, required_token(self.token)?, connector, self.limits)?;
         Ok(Publisher { exchange: Arc::new(exchange) })
     }
+}
+
+/// The event as it is posted, under an id from here on.
+fn body(event: &NewEvent) -> Result<EventBody, Error> {
+    let mut body = EventBody::try_from(event)
+        .map_err(|error| Error::new(ErrorKind::Invalid, format!("write the event: {error}")))?;
+    body.event_id.get_or_insert_with(new_event_id);
+    Ok(body)
 }

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use crate::mailbox::Mailbox;
 use crate::registry::{FirstOutcome, Registry};
 use crate::subscription::SubscriptionId;
-use crate::{Error, ErrorKind, event_id};
+use crate::{Error, ErrorKind, new_event_id};
 
 /// Events that wait for a connection or for room in the socket. Each has a caller who waits.
 const MAX_WAITING: usize = 256;
@@ -49,7 +49,7 @@ impl Publishing {
     pub(crate) fn new(event: NewEvent, reply: oneshot::Sender<Result<Published, Error>>) -> Result<Self, Error> {
         let payload = serde_json::value::to_raw_value(&event.event.payload())
             .map_err(|error| Error::new(ErrorKind::Invalid, format!("write the payload: {error}")))?;
-        let event_id = event_id(&event);
+        let event_id = event.event_id.as_ref().map_or_else(new_event_id, ToString::to_string);
         let rooms = event.rooms.map(|rooms| rooms.into_iter().map(String::from).collect());
         let event = ClientEvent { event_type: event.event.event_type().into(), payload, event_id: Some(event_id) };
         Ok(Self { publish: Publish { event, rooms }, reply })

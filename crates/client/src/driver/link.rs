@@ -178,7 +178,10 @@ impl Link {
         let message = ClientMessage::Publish(publishing.publish.clone());
         let text = match encode(&self.numbered(message)) {
             Ok(text) => text,
-            Err(error) => return Ok(publishing.fail(error)),
+            Err(error) => {
+                publishing.fail(error);
+                return Ok(());
+            }
         };
         // Sent, it would end the connection.
         if text.len() as u64 > self.connected.limits.max_message_bytes {

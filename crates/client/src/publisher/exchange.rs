@@ -13,11 +13,12 @@ use http::{HeaderValue, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use roomcast_protocol::http::Problem;
+use roomcast_protocol::server::ErrorPayload;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::wire::Problem;
 use crate::backoff::{Backoff, retry_after};
 use crate::connector::Connector;
 use crate::options::LONGEST_RETRY;
@@ -176,7 +177,7 @@ fn broken(error: &(dyn std::error::Error + Send + Sync)) -> Failed {
 
 fn refused(status: StatusCode, hint: Option<Duration>, body: &[u8]) -> Failed {
     let error = match serde_json::from_slice::<Problem>(body) {
-        Ok(problem) => Error::from(problem),
+        Ok(problem) => problem_error(problem),
         Err(_) => Error::new(ErrorKind::Protocol, format!("publish: the answer is http status {status}")),
     };
     // The problem's milliseconds are finer than the header's seconds.
@@ -187,6 +188,13 @@ fn refused(status: StatusCode, hint: Option<Duration>, body: &[u8]) -> Failed {
         _ => Next::GiveUp,
     };
     Failed { error: error.after(hint), next }
+}
+
+fn problem_error(problem: Problem) -> Error {
+    let words = problem.detail.or(problem.title).unwrap_or_else(|| "refused".into());
+    let refusal = ErrorPayload::new(problem.code, words);
+    let retry_after_ms = problem.retry_after_ms;
+    Error::refused("publish", &ErrorPayload { retry_after_ms, pointer: problem.pointer, ..refusal })
 }
 
 impl fmt::Debug for Exchange {

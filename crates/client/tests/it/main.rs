@@ -1,7 +1,9 @@
 //! The SDK against gateways: scripted ones over in-memory pipes, where time is paused, and real ones over sockets.
+#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
 
 mod connection;
 mod deliveries;
+mod gateway;
 mod publisher;
 mod publishing;
 mod rooms;

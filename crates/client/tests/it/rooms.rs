@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::scripted::{connected, gateway, until};
 
 /// Subscribes in the background, so that the test can play the gateway meanwhile.
-pub fn subscribe(client: &Client, rooms: &[Room]) -> JoinHandle<Result<Subscription, Error>> {
+pub(crate) fn subscribe(client: &Client, rooms: &[Room]) -> JoinHandle<Result<Subscription, Error>> {
     let (client, rooms) = (client.clone(), rooms.to_vec());
     tokio::spawn(async move { client.subscribe_all(rooms).await })
 }
@@ -67,7 +67,7 @@ async fn a_shared_room_is_subscribed_once_and_left_with_the_last_subscription() 
     peer.unsubscribed(&["team:a"]).await;
     let again = subscribe(&client, &rooms(&["a"]));
     peer.joined(&["team:a"], "e:5").await;
-    again.await.unwrap().unwrap();
+    drop(again.await.unwrap().unwrap());
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,7 +93,7 @@ async fn requests_name_no_more_rooms_than_the_gateway_allows() {
     peer.joined(&["team:a", "team:b"], "e:1").await;
     assert!(!subscribing.is_finished());
     peer.joined(&["team:c"], "e:1").await;
-    subscribing.await.unwrap().unwrap();
+    drop(subscribing.await.unwrap().unwrap());
 }
 
 #[tokio::test(start_paused = true)]
@@ -124,7 +124,7 @@ async fn a_subscription_that_waits_survives_a_lost_connection() {
     drop(peer);
     let mut peer = gateway.acknowledge().await;
     peer.joined(&["team:a"], "e:1").await;
-    subscribing.await.unwrap().unwrap();
+    drop(subscribing.await.unwrap().unwrap());
 }
 
 #[tokio::test(start_paused = true)]
@@ -162,7 +162,7 @@ async fn a_rate_limited_request_is_repeated_after_its_time() {
     peer.send("error", Some(&id), &refusal).await;
     peer.joined(&["team:a"], "e:1").await;
     assert!(before.elapsed() >= Duration::from_secs(5));
-    subscribing.await.unwrap().unwrap();
+    drop(subscribing.await.unwrap().unwrap());
 }
 
 #[tokio::test(start_paused = true)]

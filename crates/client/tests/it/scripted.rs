@@ -23,18 +23,18 @@ const DEADLINE: Duration = Duration::from_secs(600);
 const NOW: &str = "2024-01-15T10:30:00.000Z";
 
 /// Where the client dials to.
-pub struct Gateway {
+pub(crate) struct Gateway {
     dialled: mpsc::UnboundedReceiver<DuplexStream>,
 }
 
 /// One connection, acknowledged or not.
-pub struct Peer {
+pub(crate) struct Peer {
     socket: WebSocketStream<DuplexStream>,
-    pub authorization: String,
+    pub(crate) authorization: String,
 }
 
 /// A gateway, and a client builder that dials it.
-pub fn gateway() -> (Gateway, ClientBuilder) {
+pub(crate) fn gateway() -> (Gateway, ClientBuilder) {
     let (dial, dialled) = mpsc::unbounded_channel();
     let builder = Client::builder("ws://gateway.test/ws").dial(move || {
         let (near, far) = tokio::io::duplex(1 << 16);
@@ -45,7 +45,7 @@ pub fn gateway() -> (Gateway, ClientBuilder) {
 }
 
 /// A gateway, a client, and their acknowledged connection.
-pub async fn connected() -> (Gateway, Client, Peer) {
+pub(crate) async fn connected() -> (Gateway, Client, Peer) {
     let (mut gateway, builder) = gateway();
     let client = builder.token("t").build().unwrap();
     let peer = gateway.acknowledge().await;
@@ -54,7 +54,7 @@ pub async fn connected() -> (Gateway, Client, Peer) {
 }
 
 /// Waits until the client's state is as wanted, and returns it.
-pub async fn until(client: &Client, wanted: impl Fn(&ConnectionState) -> bool) -> ConnectionState {
+pub(crate) async fn until(client: &Client, wanted: impl Fn(&ConnectionState) -> bool) -> ConnectionState {
     let mut states = client.watch_state();
     let state = timeout(DEADLINE, states.wait_for(|state| wanted(state))).await.expect("the state does not come");
     state.unwrap().clone()
@@ -62,18 +62,18 @@ pub async fn until(client: &Client, wanted: impl Fn(&ConnectionState) -> bool) -
 
 impl Gateway {
     /// The next byte stream that the client opens.
-    pub async fn dialled(&mut self) -> DuplexStream {
+    pub(crate) async fn dialled(&mut self) -> DuplexStream {
         timeout(DEADLINE, self.dialled.recv()).await.expect("the client does not dial").unwrap()
     }
 
     /// Whether the client dials within this time.
-    pub async fn is_dialled_within(&mut self, time: Duration) -> bool {
+    pub(crate) async fn is_dialled_within(&mut self, time: Duration) -> bool {
         timeout(time, self.dialled.recv()).await.is_ok()
     }
 
     /// The next connection, upgraded.
     #[allow(clippy::result_large_err, reason = "the callback's type is the library's")]
-    pub async fn accept(&mut self) -> Peer {
+    pub(crate) async fn accept(&mut self) -> Peer {
         let mut authorization = String::new();
         let stream = self.dialled().await;
         let upgrade = |request: &Request, mut response: Response| {
@@ -89,14 +89,14 @@ impl Gateway {
     }
 
     /// The next connection, upgraded and acknowledged.
-    pub async fn acknowledge(&mut self) -> Peer {
+    pub(crate) async fn acknowledge(&mut self) -> Peer {
         let mut peer = self.accept().await;
         peer.acknowledge().await;
         peer
     }
 
     /// Answers the next upgrade with something else.
-    pub async fn refuse(&mut self, head: &str) {
+    pub(crate) async fn refuse(&mut self, head: &str) {
         let mut stream = self.dialled().await;
         let mut request = Vec::new();
         while !request.ends_with(b"\r\n\r\n") {
@@ -107,12 +107,12 @@ impl Gateway {
 }
 
 impl Peer {
-    pub async fn acknowledge(&mut self) {
+    pub(crate) async fn acknowledge(&mut self) {
         self.acknowledge_with(json!({})).await;
     }
 
     /// Acknowledges, with some of the limits changed.
-    pub async fn acknowledge_with(&mut self, limits: Value) {
+    pub(crate) async fn acknowledge_with(&mut self, limits: Value) {
         let mut all =
             json!({"messagesPerMinute": 100, "maxMessageBytes": 65_536, "maxRooms": 128, "maxRoomsPerMessage": 128});
         all.as_object_mut().unwrap().extend(limits.as_object().unwrap().clone());
@@ -124,7 +124,7 @@ impl Peer {
         self.send("connection.ack", None, &ack).await;
     }
 
-    pub async fn send(&mut self, frame_type: &str, reply_to: Option<&Value>, payload: &Value) {
+    pub(crate) async fn send(&mut self, frame_type: &str, reply_to: Option<&Value>, payload: &Value) {
         let mut frame = json!({"type": frame_type, "payload": payload, "timestamp": NOW});
         if let Some(id) = reply_to {
             frame["replyTo"] = id.clone();
@@ -132,12 +132,12 @@ impl Peer {
         self.send_frame(&frame).await;
     }
 
-    pub async fn send_frame(&mut self, frame: &Value) {
+    pub(crate) async fn send_frame(&mut self, frame: &Value) {
         self.socket.send(Message::text(frame.to_string())).await.unwrap();
     }
 
     /// The client's next request. Pings of the client are answered by the socket and passed over.
-    pub async fn request(&mut self) -> Value {
+    pub(crate) async fn request(&mut self) -> Value {
         let next = async {
             loop {
                 match self.socket.next().await.expect("the client is gone").unwrap() {
@@ -151,7 +151,7 @@ impl Peer {
     }
 
     /// The client's next request; `None` when it is gone.
-    pub async fn try_request(&mut self) -> Option<Value> {
+    pub(crate) async fn try_request(&mut self) -> Option<Value> {
         loop {
             match self.socket.next().await?.ok()? {
                 Message::Text(text) => return Some(serde_json::from_str(&text).unwrap()),
@@ -162,12 +162,12 @@ impl Peer {
     }
 
     /// Whether the client sends a request within this time.
-    pub async fn is_asked_within(&mut self, time: Duration) -> bool {
+    pub(crate) async fn is_asked_within(&mut self, time: Duration) -> bool {
         timeout(time, self.try_request()).await.is_ok_and(|request| request.is_some())
     }
 
     /// The next request, which must subscribe to these rooms.
-    pub async fn subscribe_request(&mut self, rooms: &[&str]) -> Value {
+    pub(crate) async fn subscribe_request(&mut self, rooms: &[&str]) -> Value {
         let request = self.request().await;
         assert_eq!(request["action"], "subscribe", "{request}");
         assert_eq!(request["rooms"], json!(rooms));
@@ -175,7 +175,7 @@ impl Peer {
     }
 
     /// The next request, which must leave these rooms; it is answered.
-    pub async fn unsubscribed(&mut self, rooms: &[&str]) {
+    pub(crate) async fn unsubscribed(&mut self, rooms: &[&str]) {
         let request = self.request().await;
         assert_eq!(request["action"], "unsubscribe", "{request}");
         assert_eq!(request["rooms"], json!(rooms));
@@ -184,20 +184,20 @@ impl Peer {
     }
 
     /// The next request, which must subscribe to these rooms; they are joined at this position.
-    pub async fn joined(&mut self, rooms: &[&str], position: &str) {
+    pub(crate) async fn joined(&mut self, rooms: &[&str], position: &str) {
         let id = self.subscribe_request(rooms).await;
         let joined = json!({"status": "subscribed", "position": position});
         let outcomes: Value = rooms.iter().map(|room| (*room, joined.clone())).collect();
         self.send("subscription.ack", Some(&id), &json!({"rooms": outcomes})).await;
     }
 
-    pub async fn deny(&mut self, id: &Value, room: &str, code: &str) {
+    pub(crate) async fn deny(&mut self, id: &Value, room: &str, code: &str) {
         let outcomes = json!({"rooms": {room: {"status": "denied", "code": code}}});
         self.send("subscription.ack", Some(id), &outcomes).await;
     }
 
     /// An event of one room.
-    pub async fn event(&mut self, title: &str, room: &str, position: &str) {
+    pub(crate) async fn event(&mut self, title: &str, room: &str, position: &str) {
         self.send_frame(&json!({
             "type": "note.added", "payload": {"title": title}, "timestamp": NOW, "positions": {room: position},
         }))
@@ -205,14 +205,14 @@ impl Peer {
     }
 
     /// Closes, and waits until the client has answered and gone.
-    pub async fn close(mut self, code: u16) {
+    pub(crate) async fn close(mut self, code: u16) {
         let frame = CloseFrame { code: WireCode::from(code), reason: Utf8Bytes::default() };
         self.socket.close(Some(frame)).await.unwrap();
         while let Some(Ok(_)) = self.socket.next().await {}
     }
 
     /// The code of the close frame that comes next.
-    pub async fn closed(&mut self) -> CloseCode {
+    pub(crate) async fn closed(&mut self) -> CloseCode {
         let next = async {
             loop {
                 if let Message::Close(frame) = self.socket.next().await.expect("no close frame").unwrap() {
@@ -224,14 +224,14 @@ impl Peer {
     }
 
     /// Reads without answering for ever: a gateway that fell silent.
-    pub async fn fall_silent(self) {
+    pub(crate) async fn fall_silent(self) {
         let mut stream = self.socket.into_inner();
         let mut sink = [0; 1024];
         while stream.read(&mut sink).await.is_ok_and(|read| read > 0) {}
     }
 
     /// Sends a ping as gateways do.
-    pub async fn ping(&mut self) {
+    pub(crate) async fn ping(&mut self) {
         self.socket.send(Message::Ping(Bytes::new())).await.unwrap();
     }
 }
