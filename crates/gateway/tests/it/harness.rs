@@ -158,8 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 
 /// An HTTP call over a pipe: status and body, JSON if it is.
 pub(crate) async fn call(gateway: &Gateway, request: Request<String>) -> (u16, http::HeaderMap, Value) {
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(pipe(gateway))).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(pipe(gateway))).await.unwrap();
     tokio::spawn(connection);
     let response = sender.send_request(request.map(|body| Full::new(bytes::Bytes::from(body)))).await.unwrap();
     let (parts, body) = response.into_parts();
