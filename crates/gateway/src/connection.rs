@@ -139,10 +139,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// Takes what the outbox has: frames first, then a wish to close, which comes behind them.
     fn flushed(&mut self) -> Option<End> {
         let taken = self.outbox.take(&mut self.frames);
-        if taken
-            .closing
-            .is_some_and(|closing| closing.code == CloseCode::SlowConsumer || closing.code == CloseCode::TokenExpired)
-        {
+        if taken.closing.is_some_and(|closing| is_abrupt(closing.code)) {
             // What has not reached the library yet is not sent any more.
             self.socket.forget_queue();
         }
@@ -264,7 +261,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     async fn close(&mut self, closing: Closing) {
         self.outbox.take(&mut self.frames);
         self.outbox.abandon();
-        self.frames.clear();
+        for frame in self.frames.drain(..).filter(|_| !is_abrupt(closing.code)) {
+            self.socket.queue(frame);
+        }
         if is_announced(closing.code) {
             self.socket.queue(Frame::reply(
                 None,
@@ -276,6 +275,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         // A peer that reads nothing gets no more time than this: the connection is dropped then.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.socket.finish(&self.outbox)).await;
     }
+}
+
+/// Whether nothing that waits is sent any more: too much for the peer, or not for it any longer.
+fn is_abrupt(code: CloseCode) -> bool {
+    matches!(code, CloseCode::SlowConsumer | CloseCode::TokenExpired)
 }
 
 /// Not where the peer speaks no WebSocket any more, nor where an error frame has said it already.

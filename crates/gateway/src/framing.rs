@@ -137,7 +137,9 @@ mod tests {
 
     fn after(parts: &[&[u8]]) -> bool {
         let mut boundaries = Boundaries::default();
-        parts.iter().for_each(|part| drop(boundaries.pass(part)));
+        for part in parts {
+            boundaries.pass(part);
+        }
         boundaries.is_between_messages()
     }
 

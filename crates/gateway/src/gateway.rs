@@ -77,7 +77,7 @@ impl Gateway {
     /// The routes, to be mounted into an axum application. Serve it with
     /// `into_make_service_with_connect_info::<SocketAddr>()`: limits by address need the peer's.
     pub fn router(&self) -> Router {
-        http::router(&self.node)
+        http::mountable_router(&self.node)
     }
 
     /// Serves the listener until `shutdown`, then drains and returns.

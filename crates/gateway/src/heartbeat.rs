@@ -125,9 +125,10 @@ impl Deadlines {
     }
 }
 
-/// A tenth earlier or later, so that connections that came together do not stay together.
+/// Up to a seventh earlier, so that connections that came together do not stay together. Never later: the time-out is
+/// measured against the interval.
 fn jittered(interval: Duration) -> Duration {
-    interval.mul_f64(rand::rng().random_range(0.9..1.1))
+    interval.mul_f64(rand::rng().random_range(0.85..1.0))
 }
 
 #[cfg(test)]

@@ -35,10 +35,14 @@ pub(crate) const MAX_BODY: usize = 1 << 20;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
+/// Every route, for an application that has others beside them, and a fallback of its own.
+pub(crate) fn mountable_router(node: &Arc<Node>) -> Router {
+    finish(node, public(node).merge(operator()))
+}
+
 /// Every route, for one listener.
 pub(crate) fn router(node: &Arc<Node>) -> Router {
-    let routes = public(node).merge(operator()).fallback(not_found);
-    finish(node, routes)
+    finish(node, public(node).merge(operator()).fallback(not_found))
 }
 
 /// The routes for everybody, when the operator's have a listener of their own.
@@ -55,7 +59,8 @@ fn public(node: &Arc<Node>) -> Router<Arc<Node>> {
     let routes = Router::new()
         .route("/ws", get(|State(node), request| upgrade::upgrade(node, request)))
         .route("/api/v1/events", post(events::publish))
-        .route("/api/v1/users/{user}/events", post(events::publish_to_user));
+        .route("/api/v1/users/{user}/events", post(events::publish_to_user))
+        .route("/schema/schema.json", get(operator::schema));
     match node.config.mode {
         Mode::Dev => routes.route("/dev/token", post(dev::token)),
         Mode::Serve => routes,

@@ -139,8 +139,11 @@ impl Metrics {
 
     /// A connection ended.
     pub(crate) fn closed(&self, code: CloseCode) {
-        // Clients may send any code; only those of the protocol are counted by name.
-        let code = if CloseCode::ALL.contains(&code) { code.code() } else { 0 };
+        // Clients may send any code; only those of the protocol, and of peers that go by
+        // themselves, are counted by name.
+        let by_itself = [CloseCode::Other(1001), CloseCode::Other(1005), CloseCode::Other(1006)];
+        let is_named = CloseCode::ALL.contains(&code) || by_itself.contains(&code);
+        let code = if is_named { code.code() } else { 0 };
         self.closed.get_or_create(&ByCloseCode { code }).inc();
         if code == CloseCode::HeartbeatTimeout.code() {
             self.heartbeat_timeouts.inc();

@@ -178,7 +178,6 @@ impl Node {
         let key = self.hub.admit(id, outbox.clone());
         let handle = Arc::new(Handle { id, key, outbox, user: OnceLock::new(), messages: Mutex::default() });
         self.registry().insert(id, handle.clone());
-        self.metrics.accepted.inc();
         self.metrics.connections.inc();
         Some(Admission { node: self.clone(), handle })
     }

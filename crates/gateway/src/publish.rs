@@ -165,7 +165,7 @@ fn rooms(
         return if rooms.is_empty() { Err(invalid("/rooms", format!("{event_type} needs rooms"))) } else { Ok(rooms) };
     };
     let rooms = named_rooms(config, &named)?;
-    if event_type == TYPING && !default.starts_with(&rooms) {
+    if event_type == TYPING && default.first() != rooms.first().filter(|_| rooms.len() == 1) {
         return Err(invalid("/rooms", "user.typing goes to the room of its issue only"));
     }
     Ok(rooms)

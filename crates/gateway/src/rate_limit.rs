@@ -202,8 +202,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn statistics_are_the_average_share_in_use() {
         let limiter = RateLimiter::new(10, MINUTE);
-        (0..10).for_each(|_| drop(limiter.hit("a")));
-        (0..5).for_each(|_| drop(limiter.hit("b")));
+        for _ in 0..10 {
+            limiter.hit("a");
+        }
+        for _ in 0..5 {
+            limiter.hit("b");
+        }
         assert_eq!(limiter.stats(), Usage { total_clients: 2, average_usage: 75.0 });
         tokio::time::advance(MINUTE).await;
         assert_eq!(limiter.stats(), Usage { total_clients: 0, average_usage: 0.0 });
@@ -212,7 +216,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn keys_of_the_past_are_forgotten() {
         let limiter = RateLimiter::new(1, MINUTE);
-        (0..SWEEP_FROM).for_each(|key| drop(limiter.hit(key)));
+        for key in 0..SWEEP_FROM {
+            limiter.hit(key);
+        }
         tokio::time::advance(MINUTE).await;
         limiter.hit(usize::MAX);
         assert_eq!(limiter.lock().by_key.len(), 1);

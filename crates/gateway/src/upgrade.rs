@@ -76,6 +76,7 @@ fn busy(detail: &str) -> Problem {
 /// Runs the connection once the response is out.
 fn start(node: &Arc<Node>, admission: Admission, presented: Presented, request: &mut Request) {
     let upgraded = hyper::upgrade::on(request);
+    node.metrics.accepted.inc();
     let node = node.clone();
     let tasks = node.tasks.clone();
     tasks.spawn(async move {

@@ -240,7 +240,7 @@ mod tests {
         tokio::time::advance(day - Duration::from_secs(1)).await;
         broker.sweep();
         assert_eq!(broker.open(vec![room.clone()]).await.unwrap()[0], first);
-        broker.release(&[room.clone()]);
+        broker.release(std::slice::from_ref(&room));
         tokio::time::advance(day).await;
         broker.sweep();
         assert_eq!(broker.lock().streams.totals(), (0, 0, 0, 0));

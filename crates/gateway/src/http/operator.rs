@@ -67,6 +67,12 @@ pub(super) async fn metrics(State(node): State<Arc<Node>>) -> Response {
     ([(header::CONTENT_TYPE, content_type)], node.metrics.encode()).into_response()
 }
 
+/// `GET /schema/schema.json`: the JSON Schema of every frame.
+pub(super) async fn schema() -> Response {
+    const SCHEMA: &str = include_str!("../../../../protocol-schema/schema.json");
+    ([(header::CONTENT_TYPE, "application/schema+json")], SCHEMA).into_response()
+}
+
 /// `GET /api/v1/ws/stats`.
 pub(super) async fn stats(State(node): State<Arc<Node>>, request: Request) -> Response {
     let answer =

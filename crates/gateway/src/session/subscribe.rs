@@ -1,6 +1,6 @@
 //! Joining and leaving rooms.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use roomcast_protocol::client::Subscribe;
 use roomcast_protocol::server::{ErrorPayload, GapReason, PresenceStatus, Reply, RoomOutcome, SubscriptionAck};
@@ -14,13 +14,14 @@ use crate::publish::parse_room;
 impl Session {
     /// Joins the rooms that the client may join; the answer names an outcome for each, and events come behind it.
     pub(super) async fn subscribe(&mut self, id: Option<RequestId>, request: Subscribe) {
-        if let Some(refusal) = self.too_many_rooms(request.rooms.len()) {
+        if let Some(refusal) = self.too_many_rooms(&request.rooms) {
             return self.error(id, refusal);
         }
         let mut outcomes = BTreeMap::new();
         let mut wanted: Vec<Room> = Vec::new();
         for name in &request.rooms {
             match self.may_join(name) {
+                // A room that is named twice counts once.
                 Ok(room) if wanted.contains(&room) => {}
                 Ok(room) => wanted.push(room),
                 Err(code) => drop(outcomes.insert(name.clone(), RoomOutcome::Denied { code })),
@@ -42,7 +43,7 @@ impl Session {
 
     /// Leaves the rooms: behind the answer nothing of them comes.
     pub(super) fn unsubscribe(&mut self, id: Option<RequestId>, names: Vec<String>) {
-        if let Some(refusal) = self.too_many_rooms(names.len()) {
+        if let Some(refusal) = self.too_many_rooms(&names) {
             return self.error(id, refusal);
         }
         let mut outcomes = BTreeMap::new();
@@ -59,10 +60,12 @@ impl Session {
         self.reply(id, Reply::SubscriptionAck(SubscriptionAck { rooms: outcomes }));
     }
 
-    fn too_many_rooms(&self, count: usize) -> Option<ErrorPayload> {
+    /// A room that is named twice counts once.
+    fn too_many_rooms(&self, names: &[String]) -> Option<ErrorPayload> {
         let most = self.node.config.max_rooms_per_message;
-        (count > most)
-            .then(|| ErrorPayload::new(ErrorCode::LimitExceeded, format!("at most {most} rooms in one message")))
+        let count = names.iter().collect::<BTreeSet<_>>().len();
+        let refusal = || ErrorPayload::new(ErrorCode::LimitExceeded, format!("at most {most} rooms in one message"));
+        (count > most).then(refusal)
     }
 
     fn may_join(&self, name: &str) -> Result<Room, ErrorCode> {

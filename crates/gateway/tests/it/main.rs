@@ -1,5 +1,7 @@
 //! The gateway as a client sees it: over in-memory pipes where time is paused, over real sockets elsewhere.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod embedded;
 mod harness;
 mod order;
