@@ -121,6 +121,17 @@ impl Configuration {
         self.config.validate().map_err(|error| self.cannot_work(&error))
     }
 
+    /// Checks the secret alone, for what runs no gateway.
+    ///
+    /// # Errors
+    /// When it is missing or too short.
+    pub(crate) fn check_secret(&self) -> Result<(), Failure> {
+        match self.config.validate() {
+            Err(error) if error.key == "JWT_SECRET" => Err(self.cannot_work(&error)),
+            _ => Ok(()),
+        }
+    }
+
     /// The failure to use this configuration.
     pub(crate) fn cannot_work(&self, error: &InvalidConfig) -> Failure {
         let InvalidConfig { key, problem } = error;

@@ -83,7 +83,7 @@ see what happens in a room, in a second terminal:
 {roomcast} subscribe team:demo{flags}
 
 let something happen there, in a third:
-curl -sS {url}/api/v1/events -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' -d '{{"type":"issue.created","payload":{{"id":"issue_1","identifier":"DEMO-1","title":"Hello","teamId":"demo","status":"todo","priority":"high"}}}}'
+curl -sSw '\n' {url}/api/v1/events -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' -d '{{"type":"issue.created","payload":{{"id":"issue_1","identifier":"DEMO-1","title":"Hello","teamId":"demo","status":"todo","priority":"high"}}}}'
 "#
     ))
 }

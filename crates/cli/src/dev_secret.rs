@@ -26,15 +26,14 @@ pub(crate) fn flag(command: Command) -> Command {
         .long("state-dir")
         .value_name("DIR")
         .value_parser(value_parser!(PathBuf))
-        .default_value(".")
-        .help("directory in which .roomcast/dev-secret is kept");
+        .help("directory in which .roomcast/dev-secret is kept [default: the current one]");
     command.arg(directory)
 }
 
 impl DevSecret {
     /// Where the flags say.
     pub(crate) fn new(matches: &ArgMatches) -> Self {
-        let below = matches.get_one::<PathBuf>("state-dir").map_or(Path::new("."), PathBuf::as_path);
+        let below = matches.get_one::<PathBuf>("state-dir").map_or(Path::new(""), PathBuf::as_path);
         Self { directory: below.join(".roomcast") }
     }
 

@@ -1,7 +1,7 @@
 //! Logging: lines on standard error, for people or for machines.
 //!
-//! Owns which lines are written and how. `RUST_LOG` decides when it is set. Log lines of WebSocket and HTTP libraries hold
-//! whole messages at the finest levels; none of those libraries is given a way in here (they log by another facade).
+//! Owns which lines are written and how; `RUST_LOG` decides when it is set. Refuses the libraries that log whole messages and
+//! headers at their finest levels: those write to `log`, which is not bridged to here.
 
 use std::io::IsTerminal;
 

@@ -46,7 +46,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let Some(source) = source else {
         return print(&format!("{text}signature  not checked: JWT_SECRET is not set, and there is no dev secret here"));
     };
-    configuration.check()?;
+    configuration.check_secret()?;
     let (signature, verdict) = match Authenticator::new(&configuration.config, clock).check(token) {
         Ok(identity) => ("good: made", format!("accepted, as user {}", identity.user)),
         Err(BadToken::Signature) => ("not made", format!("refused: {}", BadToken::Signature)),

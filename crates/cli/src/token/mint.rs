@@ -57,7 +57,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
         return Err(Failure::configuration("find a secret: JWT_SECRET is not set, and there is no dev secret here")
             .hint("set JWT_SECRET to the gateway's secret, or start `roomcast dev` in this directory once"));
     };
-    configuration.check()?;
+    configuration.check_secret()?;
     let user = matches.get_one::<UserId>("user").ok_or_else(|| Failure::configuration("find the user"))?;
     let email = matches.get_one::<String>("email").map(String::as_str);
     let ttl = matches.get_one::<Duration>("ttl").copied().unwrap_or_default();

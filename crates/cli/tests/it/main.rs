@@ -1,0 +1,13 @@
+//! The binary from outside: its words, its exit codes, and what happens on its port.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
+
+mod configuration;
+mod events;
+mod harness;
+mod health;
+mod logs;
+mod schema;
+mod starting;
+mod stopping;
+mod tokens;

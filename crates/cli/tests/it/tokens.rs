@@ -1,0 +1,73 @@
+//! `token mint` and `token inspect`.
+
+use crate::harness::{Directory, RunningGateway, SECRET, run, run_with_input};
+
+#[test]
+fn a_minted_token_is_understood_and_accepted() {
+    let directory = Directory::new();
+    let arguments =
+        ["token", "mint", "--user", "u1", "--grant", "team:*=subscribe,presence", "--grant", "*=admin", "--ttl", "1h"];
+    let minted = run(directory.roomcast(&arguments).env("JWT_SECRET", SECRET));
+    assert_eq!((minted.code, minted.stdout.lines().count()), (Some(0), 1), "{}", minted.stderr);
+    let token = minted.stdout;
+    let inspected = run(directory.roomcast(&["token", "inspect", &token]).env("JWT_SECRET", SECRET));
+    for part in
+        [r#""alg":"HS256""#, r#""sub": "u1""#, "(in 59 min ", "good: made with JWT_SECRET", "accepted, as user u1"]
+    {
+        assert!(inspected.stdout.contains(part), "{part} is missing in {}", inspected.stdout);
+    }
+    let gateway = RunningGateway::serve(&directory);
+    let stats = gateway.http(&format!("GET /api/v1/ws/stats HTTP/1.1\r\nAuthorization: Bearer {token}"), "");
+    assert!(stats.starts_with("HTTP/1.1 200"), "{stats}");
+}
+
+#[test]
+fn a_token_is_read_without_its_secret_and_from_standard_input() {
+    let directory = Directory::new();
+    let minted = run(directory.roomcast(&["token", "mint", "--user", "u1"]).env("JWT_SECRET", SECRET));
+    let output = run_with_input(&mut directory.roomcast(&["token", "inspect", "-"]), &minted.stdout);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.contains("u1") && text.contains("signature  not checked"), "{text}");
+}
+
+#[test]
+fn a_foreign_signature_is_told() {
+    let directory = Directory::new();
+    let minted = run(directory.roomcast(&["token", "mint", "--user", "u1"]).env("JWT_SECRET", SECRET));
+    let mut command = directory.roomcast(&["token", "inspect", &minted.stdout]);
+    let inspected = run(command.env("JWT_SECRET", SECRET.replace('0', "1")));
+    assert!(inspected.stdout.contains("signature  not made with"), "{}", inspected.stdout);
+    assert!(inspected.stdout.contains("refused"), "{}", inspected.stdout);
+    // {"alg":"none"}.{"sub":"u1","exp":1}.
+    let unsigned = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ1MSIsImV4cCI6MX0.";
+    let inspected = run(directory.roomcast(&["token", "inspect", unsigned]).env("JWT_SECRET", SECRET));
+    assert!(inspected.stdout.contains("refused"), "{}", inspected.stdout);
+    assert!(inspected.stdout.contains("expires    1970-01-01T00:00:01.000Z ("), "{}", inspected.stdout);
+}
+
+#[test]
+fn without_any_secret_nothing_is_minted() {
+    let directory = Directory::new();
+    let said = run(&mut directory.roomcast(&["token", "mint", "--user", "u1"]));
+    assert!(said.code == Some(2) && said.stderr.contains("set JWT_SECRET"), "{}", said.stderr);
+    assert_eq!(said.stdout, "");
+}
+
+#[test]
+fn a_running_dev_gateway_accepts_what_is_minted_beside_it() {
+    let directory = Directory::new();
+    let gateway = RunningGateway::dev(&directory);
+    let minted = run(&mut directory.roomcast(&["token", "mint", "--user", "u1"]));
+    assert!(minted.stderr.contains("the dev secret in .roomcast/dev-secret"), "{}", minted.stderr);
+    let (_socket, answer) = gateway.socket("/ws", &format!("Authorization: Bearer {}\r\n", minted.stdout));
+    assert!(answer.contains(r#""userId":"u1""#), "{answer}");
+}
+
+#[test]
+fn misspelt_grants_and_times_are_wrong_usage() {
+    let directory = Directory::new();
+    for wrong in [["--grant", "team:*=subscrib"], ["--grant", "teams"], ["--ttl", "soon"], ["--user", "no user"]] {
+        let said = run(directory.roomcast(&["token", "mint", "--user", "u1"]).args(wrong).env("JWT_SECRET", SECRET));
+        assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""), "{wrong:?}");
+    }
+}
