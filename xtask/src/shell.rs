@@ -4,8 +4,10 @@
 
 use std::ffi::OsStr;
 use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::Result;
 
@@ -33,12 +35,36 @@ pub(crate) fn cargo<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> 
     command
 }
 
-/// Runs a command to its end, its output going where ours goes.
+/// How long one command may take where nobody watches: a test that hangs must fail, and say which it was.
+const LIMIT: Duration = Duration::from_secs(15 * 60);
+
+/// Runs a command to its end, its output going where ours goes. In continuous integration it is ended after 15 minutes.
 pub(crate) fn run(command: &mut Command) -> Result {
     println!("$ {}", line(command));
     std::io::stdout().flush()?;
-    let status = command.status().map_err(|error| format!("{}: {error}", line(command)))?;
+    let status = if std::env::var_os("CI").is_some() {
+        run_for(command, LIMIT)?
+    } else {
+        command.status().map_err(|error| format!("{}: {error}", line(command)))?
+    };
     if status.success() { Ok(()) } else { Err(format!("{} failed ({status})", line(command)).into()) }
+}
+
+/// Runs a command in a process group of its own, so that all that it started ends with it when the time is over.
+fn run_for(command: &mut Command, limit: Duration) -> Result<ExitStatus> {
+    let mut child = command.process_group(0).spawn().map_err(|error| format!("{}: {error}", line(command)))?;
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if start.elapsed() > limit {
+            works("kill", &["-KILL", "--", &format!("-{}", child.id())]);
+            child.wait()?;
+            return Err(format!("{} was ended after {} s", line(command), limit.as_secs()).into());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// Runs a command and takes its standard output; `input` goes to its standard input.
@@ -79,4 +105,29 @@ pub(crate) fn target() -> Result<PathBuf> {
 fn line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_hangs_is_ended_with_all_that_it_started() {
+        let start = Instant::now();
+        let error = run_for(&mut command("sh", ["-c", "sleep 60 & wait"]), Duration::from_millis(100)).unwrap_err();
+        assert!(error.to_string().contains("was ended after"), "{error}");
+        assert!(start.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_command_gets_its_input_and_gives_its_output() {
+        assert_eq!(read(&mut command("cat", [""; 0]), "words").unwrap(), "words");
+        assert!(read(&mut command("false", [""; 0]), "").is_err());
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_an_error_that_names_it() {
+        let error = run(&mut command("no-such-program", ["x"])).unwrap_err();
+        assert!(error.to_string().starts_with("no-such-program x: "), "{error}");
+    }
 }

@@ -1,6 +1,6 @@
 //! Events: what happened, typed.
 //!
-//! Owns the registry of event types: one line in [`events!`] ties a type's name to its payload and to the rooms that it
+//! Owns the registry of event types: one line in `events!` ties a type's name to its payload and to the rooms that it
 //! goes to when its publisher names none. A type that is not in the registry is kept as it came ([`Event::Custom`]), and so
 //! is every field of a payload that its struct does not name: a newer publisher never breaks an older reader.
 
