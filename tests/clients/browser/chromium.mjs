@@ -1,0 +1,75 @@
+// A real Chromium, without a window, and pages that tell on themselves.
+//
+// Owns what every page is held to: no error on its console but those that the test expects, and no request to any other
+// host than this one.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+
+import { chromium } from 'playwright-core';
+
+import { DEADLINE_MS } from '../support/waiting.mjs';
+
+/** No window, no sandbox (the tests may run as root), no GPU, and nothing that talks to its maker. */
+const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+
+/** Starts the browser that `CHROMIUM` names, with an empty profile. */
+export function launch() {
+  assert.ok(process.env.CHROMIUM, 'CHROMIUM names the browser; `cargo xtask test` sets it');
+  return chromium.launch({ executablePath: process.env.CHROMIUM, args: FLAGS, timeout: 3 * DEADLINE_MS });
+}
+
+/** A web server with one page; its origin is its own. */
+export class Site {
+  #server;
+  /** What the page's script is. */
+  script = '';
+
+  static async open() {
+    const site = new Site();
+    site.#server = createServer((request, response) => site.#answer(request, response));
+    await once(site.#server.listen(0, '127.0.0.1'), 'listening');
+    site.origin = `http://localhost:${site.#server.address().port}`;
+    return site;
+  }
+
+  #answer(request, response) {
+    if (request.url === '/application.js') {
+      response.writeHead(200, { 'content-type': 'text/javascript; charset=utf-8' }).end(this.script);
+    } else {
+      // The empty icon keeps the browser from asking for one.
+      const html = `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,">
+        <div id="root"></div><script src="/application.js"></script>`;
+      response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(html);
+    }
+  }
+
+  close() {
+    this.#server.close();
+    this.#server.closeAllConnections();
+  }
+}
+
+/** Runs a test on a fresh page of the site; afterwards the page must have been as quiet as expected. */
+export async function onPage(browser, site, expectedErrors, test) {
+  const context = await browser.newContext();
+  try {
+    const page = await context.newPage();
+    page.setDefaultTimeout(DEADLINE_MS);
+    const [errors, hosts] = [[], new Set()];
+    page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
+    page.on('pageerror', (error) => errors.push(String(error)));
+    for (const kind of ['request', 'websocket']) page.on(kind, (request) => hosts.add(new URL(request.url()).hostname));
+    await page.goto(site.origin);
+    await test(page);
+    const unexpected = errors.filter((error) => !expectedErrors.some((pattern) => pattern.test(error)));
+    assert.deepEqual(unexpected, [], 'no error on the console that was not expected');
+    for (const pattern of expectedErrors) assert.ok(errors.some((error) => pattern.test(error)), `${pattern} is told`);
+    hosts.delete('localhost');
+    hosts.delete('127.0.0.1');
+    assert.deepEqual([...hosts], [], 'no request to any other host');
+  } finally {
+    await context.close();
+  }
+}
