@@ -76,6 +76,9 @@ impl Client {
         if rooms.is_empty() {
             return Err(Error::new(ErrorKind::Invalid, "subscribe: no rooms were named"));
         }
+        if self.state.borrow().is_closed() {
+            return Err(self.state.borrow().closed_error());
+        }
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let mailbox = Arc::new(Mailbox::new(self.options.buffer));
         // Made first: dropped with this future, at whatever point, it leaves the rooms.

@@ -46,6 +46,9 @@ pub const PUBLISH_ATTEMPTS: u32 = 5;
 /// How long a publisher tries in all: well inside the five minutes for which a gateway knows a repeated event.
 pub const PUBLISH_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The longest duration that any option takes.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// What a driver needs to know.
 #[derive(Debug)]
 pub(crate) struct Options {
@@ -198,17 +201,16 @@ impl ClientBuilder {
 
     fn check(self) -> Result<Options, Error> {
         let url = parse_url(&self.url, ["ws", "wss"])?;
-        let positive = [
+        let durations = [
             ("connect_timeout", self.connect_timeout),
             ("handshake_timeout", self.handshake_timeout),
             ("request_timeout", self.request_timeout),
             ("ping_interval", self.ping_interval),
             ("pong_timeout", self.pong_timeout),
             ("retry", self.first_retry),
+            ("retry", self.longest_retry),
         ];
-        if let Some((name, _)) = positive.into_iter().find(|(_, duration)| duration.is_zero()) {
-            return Err(Error::options(format!("use {name}: it is zero")));
-        }
+        durations.into_iter().try_for_each(|(name, duration)| check_duration(name, duration))?;
         if self.buffer == 0 {
             return Err(Error::options("use buffer: it is zero"));
         }
@@ -230,6 +232,14 @@ impl ClientBuilder {
             buffer: self.buffer,
         })
     }
+}
+
+/// Refuses what would never or always be over: deadlines are sums with a clock, which ends somewhere.
+pub(crate) fn check_duration(name: &str, duration: Duration) -> Result<(), Error> {
+    if duration.is_zero() || duration > LONGEST {
+        return Err(Error::options(format!("use {name}: it is zero or longer than a day")));
+    }
+    Ok(())
 }
 
 pub(crate) fn required_token(token: Option<TokenSource>) -> Result<TokenSource, Error> {
@@ -282,6 +292,7 @@ mod tests {
         assert!(refused(builder().buffer(0)).contains("buffer"));
         assert!(refused(builder().ping_interval(Duration::ZERO)).contains("ping_interval"));
         assert!(refused(builder().retry(Duration::ZERO, Duration::ZERO)).contains("retry"));
+        assert!(refused(builder().pong_timeout(Duration::MAX)).contains("pong_timeout"));
     }
 
     #[test]

@@ -15,7 +15,8 @@ use rustls::pki_types::CertificateDer;
 
 use crate::connector::Tls;
 use crate::options::{
-    CONNECT_TIMEOUT, FIRST_RETRY, PUBLISH_ATTEMPTS, PUBLISH_TIMEOUT, REQUEST_TIMEOUT, parse_url, required_token,
+    CONNECT_TIMEOUT, FIRST_RETRY, PUBLISH_ATTEMPTS, PUBLISH_TIMEOUT, REQUEST_TIMEOUT, check_duration, parse_url,
+    required_token,
 };
 use crate::token::{TokenError, TokenSource};
 use crate::{Error, ErrorKind, new_event_id};
@@ -166,6 +167,9 @@ impl PublisherBuilder {
     /// a value cannot be used.
     pub fn build(self) -> Result<Publisher, Error> {
         let url = parse_url(&self.url, ["http", "https"])?;
+        check_duration("request_timeout", self.limits.request_timeout)?;
+        check_duration("total_timeout", self.limits.total_timeout)?;
+        check_duration("first_retry", self.limits.first_retry)?;
         let connector = self.tls.connector(CONNECT_TIMEOUT.min(self.limits.request_timeout))?;
         let exchange = Exchange::new(&url, required_token(self.token)?, connector, self.limits)?;
         Ok(Publisher { exchange: Arc::new(exchange) })

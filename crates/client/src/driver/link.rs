@@ -26,6 +26,9 @@ const ROOM_BYTES: u64 = (Room::MAX_KIND + 1 + Room::MAX_ID + 3) as u64;
 /// What a frame of rooms has beside them.
 const FRAME_BYTES: u64 = 128;
 
+/// Requests without an answer. Events behind them wait, and when too many wait, their callers are told.
+const MAX_AWAITING: usize = 1024;
+
 /// A pause that the gateway asked for without saying how long.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -137,6 +140,7 @@ impl Link {
             self.flush_rooms(&mut demand.registry)?;
         }
         while self.transport.has_room()
+            && self.awaiting.len() < MAX_AWAITING
             && let Some(publishing) = demand.publishings.pop_front()
         {
             self.publish(publishing, now)?;

@@ -226,11 +226,13 @@ async fn a_batch_has_an_outcome_for_each_event() {
 }
 
 #[tokio::test]
-async fn bad_urls_are_refused() {
+async fn options_that_cannot_work_are_refused() {
     for url in ["ws://localhost", "localhost:3001", "http://localhost/?token=secret"] {
         let error = Publisher::builder(url).token("t").build().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Options);
         assert!(!error.to_string().contains("secret"));
     }
+    let never = Publisher::builder("http://localhost").token("t").total_timeout(Duration::MAX);
+    assert_eq!(never.build().unwrap_err().kind(), ErrorKind::Options);
     assert_eq!(Publisher::builder("http://localhost").build().unwrap_err().kind(), ErrorKind::Options);
 }
