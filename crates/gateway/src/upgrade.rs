@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Query, Request};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -120,10 +121,14 @@ fn check_origin(node: &Node, request: &Request) -> Result<(), Problem> {
 fn handshake(request: &Request) -> Result<Handshake, Problem> {
     let headers = request.headers();
     let malformed = |detail: &str| Problem::of(ErrorPayload::new(ErrorCode::InvalidMessage, detail));
+    // The router brings HEAD along with GET.
+    if request.method() != Method::GET {
+        return Err(Problem::bare(StatusCode::METHOD_NOT_ALLOWED));
+    }
     if request.version() != axum::http::Version::HTTP_11 {
         return Err(malformed("a WebSocket upgrade needs HTTP/1.1"));
     }
-    if headers.get_all(header::HOST).iter().count() != 1 {
+    if single(headers, header::HOST).is_none_or(|host| host.parse::<Authority>().is_err()) {
         return Err(malformed("a WebSocket upgrade has one Host header"));
     }
     if !has_token(headers, header::UPGRADE, "websocket") || !has_token(headers, header::CONNECTION, "upgrade") {

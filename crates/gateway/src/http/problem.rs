@@ -87,7 +87,7 @@ impl Problem {
     /// The word under which a refused upgrade is counted.
     pub(crate) fn reason(&self) -> &'static str {
         match self.status {
-            400 | 426 => "malformed upgrade",
+            400 | 405 | 426 => "malformed upgrade",
             403 => "origin refused",
             429 => "too many authentications",
             503 => "unavailable",

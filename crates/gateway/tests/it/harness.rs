@@ -3,14 +3,19 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::{SinkExt, StreamExt};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
+use jsonwebtoken::{Algorithm, EncodingKey};
+use roomcast_gateway::clock::Clock;
 use roomcast_gateway::{Config, Gateway, Secret};
-use roomcast_protocol::{Grants, UserId};
+use roomcast_protocol::{Grants, Timestamp, UserId};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
+use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -27,6 +32,33 @@ pub(crate) fn config() -> Config {
 
 pub(crate) fn start(config: Config) -> Gateway {
     Gateway::start(config).unwrap()
+}
+
+/// When the clock of [`start_with_paused_clock`] starts, in seconds.
+pub(crate) const EPOCH: i64 = 1_700_000_000;
+
+/// A gateway whose wall clock goes with tokio's, so that tests with paused time choose both.
+pub(crate) fn start_with_paused_clock(config: Config) -> Gateway {
+    let start = Instant::now();
+    let clock = Clock::new(move || {
+        let elapsed = i64::try_from(start.elapsed().as_millis()).unwrap();
+        Timestamp::from_millis(EPOCH * 1000 + elapsed).unwrap()
+    });
+    Gateway::start_with_clock(config, clock).unwrap()
+}
+
+/// A token made by hand: any header, any claims, any key.
+pub(crate) fn sign(header: &Value, claims: &Value, secret: &str) -> String {
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let message = format!("{}.{}", part(header), part(claims));
+    let key = EncodingKey::from_secret(secret.as_bytes());
+    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
+    format!("{message}.{signature}")
+}
+
+/// A well-signed token of any claims.
+pub(crate) fn signed(claims: &Value) -> String {
+    sign(&json!({"alg": "HS256", "typ": "JWT"}), claims, SECRET)
 }
 
 /// A token for the user, with grants such as `{"team:*": ["subscribe"]}`.
@@ -110,8 +142,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 
     /// The next message, pings and pongs aside.
     pub(crate) async fn next(&mut self) -> Message {
+        self.next_within(PATIENCE).await
+    }
+
+    pub(crate) async fn next_within(&mut self, patience: Duration) -> Message {
         loop {
-            let next = tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("nothing came in time");
+            let next = tokio::time::timeout(patience, self.socket.next()).await.expect("nothing came in time");
             match next.expect("the connection ended without a close frame").unwrap() {
                 Message::Ping(_) | Message::Pong(_) => {}
                 message => return message,
@@ -121,10 +157,43 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 
     /// The next frame of the protocol.
     pub(crate) async fn receive(&mut self) -> Value {
-        match self.next().await {
+        self.receive_within(PATIENCE).await
+    }
+
+    pub(crate) async fn receive_within(&mut self, patience: Duration) -> Value {
+        match self.next_within(patience).await {
             Message::Text(text) => serde_json::from_str(&text).unwrap(),
             other => panic!("expected a frame, got {other:?}"),
         }
+    }
+
+    /// That the next frame is an error of this code, and no close.
+    pub(crate) async fn is_refused(&mut self, code: &str) -> Value {
+        let error = self.receive().await;
+        assert_eq!((&error["type"], &error["payload"]["code"]), (&json!("error"), &json!(code)), "{error}");
+        error
+    }
+
+    /// That the connection is refused as it begins: an error, then the close frame and nothing in between.
+    pub(crate) async fn is_unauthorized(&mut self) -> Value {
+        let error = self.is_refused("UNAUTHORIZED").await;
+        match self.next().await {
+            Message::Close(Some(frame)) => assert_eq!(u16::from(frame.code), 4500),
+            other => panic!("expected a close frame, got {other:?}"),
+        }
+        error
+    }
+
+    /// That the gateway says why it closes, and closes with that code.
+    pub(crate) async fn is_closed_with_notice(&mut self, code: u16) -> Value {
+        let closing = self.receive().await;
+        assert_eq!(closing["type"], "connection.closing", "{closing}");
+        assert_eq!(closing["payload"]["code"], code, "{closing}");
+        match self.next().await {
+            Message::Close(Some(frame)) => assert_eq!(u16::from(frame.code), code),
+            other => panic!("expected a close frame, got {other:?}"),
+        }
+        closing["payload"].clone()
     }
 
     /// The code of the close frame, after any frames before it.
@@ -158,7 +227,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 
 /// An HTTP call over a pipe: status and body, JSON if it is.
 pub(crate) async fn call(gateway: &Gateway, request: Request<String>) -> (u16, http::HeaderMap, Value) {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(pipe(gateway))).await.unwrap();
+    call_over(pipe(gateway), request).await
+}
+
+/// The same, over any stream.
+pub(crate) async fn call_over<S>(stream: S, request: Request<String>) -> (u16, http::HeaderMap, Value)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     let response = sender.send_request(request.map(|body| Full::new(bytes::Bytes::from(body)))).await.unwrap();
     let (parts, body) = response.into_parts();

@@ -2,8 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod auth_limit;
+mod connect;
 mod embedded;
 mod harness;
 mod order;
+mod raw;
 mod server;
 mod smoke;
+mod tokens;
+mod upgrades;
