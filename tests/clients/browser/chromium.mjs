@@ -12,7 +12,13 @@ import { chromium } from 'playwright-core';
 import { DEADLINE_MS } from '../support/waiting.mjs';
 
 /** No window, no sandbox (the tests may run as root), no GPU, and nothing that talks to its maker. */
-const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+const FLAGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
 
 /** Starts the browser that `CHROMIUM` names, with an empty profile. */
 export function launch() {

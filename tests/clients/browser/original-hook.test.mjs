@@ -5,13 +5,11 @@ import { after, before, describe, it } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 
 import { Gateway } from '../support/gateway.mjs';
+import { CHANGE, COMMENT } from '../support/samples.mjs';
 import { backend, sign, token } from '../support/tokens.mjs';
 import { until } from '../support/waiting.mjs';
 import { bundle } from './bundle.mjs';
 import { launch, onPage, Site } from './chromium.mjs';
-
-const CHANGE = { id: 'issue_123', changes: { status: 'in_progress', assigneeId: 'user_999' }, teamId: 'team_456' };
-const COMMENT = { id: 'comment_123', issueId: 'issue_123', teamId: 'team_456', userId: 'user_999', body: 'Fixed in latest commit' };
 
 let browser;
 let gateway;
@@ -176,7 +174,10 @@ describe('a page of another origin', () => {
   /** Runs in the page: the statistics, or the error of the call. */
   const stats = ({ url, token }) =>
     fetch(`${url}/api/v1/ws/stats`, { headers: token && { authorization: `Bearer ${token}` } }).then(
-      async (response) => ({ status: response.status, type: response.headers.get('content-type'), body: await response.json() }),
+      async (response) => {
+        const type = response.headers.get('content-type');
+        return { status: response.status, type, body: await response.json() };
+      },
       (error) => ({ error: error.name }),
     );
 

@@ -28,6 +28,7 @@ const issues = store({
   comments: [],
   updateIssue: (id, changes) =>
     issues.set(({ issues }) => ({ issues: { ...issues, [id]: { ...issues[id], ...changes } } })),
-  addComment: (issueId, comment) => issues.set(({ comments }) => ({ comments: [...comments, { issueId, ...comment }] })),
+  addComment: (issueId, comment) =>
+    issues.set(({ comments }) => ({ comments: [...comments, { issueId, ...comment }] })),
 });
 export const useIssueStore = issues.use;

@@ -7,16 +7,12 @@ import { WebSocket } from 'ws';
 
 import { Gateway } from '../support/gateway.mjs';
 import { Relay } from '../support/relay.mjs';
+import { CHANGE, COMMENT, ISSUE, TYPING } from '../support/samples.mjs';
 import { sign, token } from '../support/tokens.mjs';
 import { until, within } from '../support/waiting.mjs';
 import { HEADS, run } from './original-client.mjs';
 
 const TIMESTAMP = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$/;
-
-const ISSUE = { id: 'issue_123', identifier: 'ENG-42', title: 'Fix login bug', teamId: 'team_456', status: 'todo', priority: 'high' };
-const CHANGE = { id: 'issue_123', changes: { status: 'in_progress', assigneeId: 'user_999' }, teamId: 'team_456' };
-const COMMENT = { id: 'comment_123', issueId: 'issue_123', teamId: 'team_456', userId: 'user_999', body: 'Fixed in latest commit' };
-const TYPING = { issueId: 'issue_123', userId: 'user_789', userEmail: 'john@example.com', isTyping: true };
 
 /** The settings of the original's own `.env`, but for the port, and the choice that keeps its clients working. */
 const ORIGINAL = { FRONTEND_URL: 'http://localhost:3000', NODE_ENV: 'production', ROOM_ACCESS: 'open' };
@@ -44,10 +40,11 @@ describe("the original's client", () => {
 
   const received = ({ sockets }, type) => sockets.at(-1).received.filter((message) => message.type === type);
 
-  /** Publishes to a room of the client, and waits until that arrived: what was published before has arrived, or never will. */
+  /** Publishes to a room of the client and waits for it: what was published before has arrived, or never will. */
   async function settle(original) {
     const { eventId } = await gateway.publish({ type: 'marker.set', payload: {}, rooms: ['workspace:ws_123'] });
-    await until('the marker arrives', () => received(original, 'marker.set').some((event) => event.eventId === eventId));
+    const isMarked = () => received(original, 'marker.set').some((event) => event.eventId === eventId);
+    await until('the marker arrives', isMarked);
   }
 
   it('is acknowledged first, with the words of the original', async () => {
@@ -122,14 +119,17 @@ describe("the original's client", () => {
     await settle(original);
     original.client.unsubscribe(['team:team_456']);
     await until('leaving is acknowledged', () => received(original, 'subscription.ack').length === 2);
-    assert.deepEqual(received(original, 'subscription.ack')[1].payload.rooms, { 'team:team_456': { status: 'unsubscribed' } });
+    assert.deepEqual(received(original, 'subscription.ack')[1].payload.rooms, {
+      'team:team_456': { status: 'unsubscribed' },
+    });
     await gateway.publish({ type: 'issue.created', payload: ISSUE });
     await settle(original);
     assert.equal(original.console.under(HEADS['issue.created']).length, 1);
   });
 
   it('gets what is sent to its user, on every connection and without a subscription', async () => {
-    const [one, other, stranger] = [await connected('user_456'), await connected('user_456'), await connected('user_457')];
+    const [one, other] = [await connected('user_456'), await connected('user_456')];
+    const stranger = await connected('user_457');
     const notification = { type: 'notification.new', payload: { message: 'You have a new notification' } };
     await gateway.call('POST', '/api/v1/users/user_456/events', notification);
     for (const original of [one, other, stranger]) await settle(original);
@@ -188,7 +188,8 @@ describe("the original's client", () => {
   });
 
   it('connects with a header instead of the query', async () => {
-    const socket = new WebSocket(gateway.webSocketUrl, { headers: { Authorization: `Bearer ${token('user_header')}` } });
+    const headers = { Authorization: `Bearer ${token('user_header')}` };
+    const socket = new WebSocket(gateway.webSocketUrl, { headers });
     // At once, since the acknowledgement may arrive together with the answer to the upgrade.
     const first = new Promise((resolve, reject) => socket.once('message', resolve).once('error', reject));
     const message = JSON.parse((await within('the first message', first)).toString());

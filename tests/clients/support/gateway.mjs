@@ -1,6 +1,6 @@
 // A gateway of the built binary, on a free port.
 //
-// Owns the process, and what it wrote. A gateway that is stopped must have ended well, and must not have logged a token.
+// Owns the process and what it wrote. A gateway that is stopped must have ended well, and must not have logged a token.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
