@@ -8,6 +8,7 @@ pub mod memory;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use roomcast_protocol::server::GapReason;
 use roomcast_protocol::{Position, Published, Room};
 use tokio::sync::mpsc;
 
@@ -40,6 +41,13 @@ pub trait Broker: Send + Sync + 'static {
     /// publication is delivered, every earlier one may be on its way still.
     fn open(&self, rooms: Vec<Room>) -> BoxFuture<'_, Result<Vec<Position>, Unavailable>>;
 
+    /// The kept events of each room behind a position, oldest first, or its newest ones: at most `limit` for each room.
+    fn history(
+        &self,
+        rooms: Vec<(Room, Option<Position>)>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Page>, Unavailable>>;
+
     /// Gives up what [`Broker::open`] held, once for each room and member.
     fn release(&self, rooms: &[Room]);
 
@@ -48,6 +56,28 @@ pub trait Broker: Send + Sync + 'static {
 
     /// Whether publishing and opening work at the moment.
     fn is_ready(&self) -> bool;
+}
+
+/// Kept events of one room.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The events, oldest first, without a hole.
+    pub publications: Vec<Arc<Publication>>,
+    /// Where the page ends: the position of its last event, or of the room's last when none follows.
+    pub position: Position,
+    /// The position of the room's last event.
+    pub latest: Position,
+    /// Whether more events follow.
+    pub more: bool,
+    /// Why the events behind the wanted position cannot be had; then there are none.
+    pub gap: Option<GapReason>,
+}
+
+impl Page {
+    /// Why a client behind the wanted position cannot be brought up to date.
+    pub(crate) fn gap_reason(&self) -> Option<GapReason> {
+        self.gap.or(self.more.then_some(GapReason::TooManyMissed))
+    }
 }
 
 /// How long an event id that its publisher chose is remembered.

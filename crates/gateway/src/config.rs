@@ -93,6 +93,8 @@ pub struct Config {
     pub history_size: usize,
     /// How long events are kept.
     pub history_ttl: Duration,
+    /// Missed events that are replayed per room; `None`: all that are kept.
+    pub recovery_limit: Option<usize>,
     /// Bytes of events kept per room.
     pub history_bytes: usize,
     /// Bytes of events kept in all.
@@ -179,6 +181,7 @@ impl Config {
             redis_url: None,
             history_size: 1000,
             history_ttl: Duration::from_secs(600),
+            recovery_limit: None,
             // A thousand events of 4 KiB.
             history_bytes: 4 << 20,
             history_total_bytes: 256 << 20,

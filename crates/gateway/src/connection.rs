@@ -228,6 +228,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                         session.reply(None, Reply::AuthExpiring(AuthExpiring { expires_at }));
                     }
                 }
+                // During a request nothing is read; a peer that takes its replay is not silent.
+                Due::Idle if self.under_way.is_some() && self.socket.take_progress() => self.deadlines.seen(),
                 Due::Idle => return close(CloseCode::HeartbeatTimeout),
                 Due::Message => return close(CloseCode::ProtocolError),
                 Due::Expired => {

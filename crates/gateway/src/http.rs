@@ -7,6 +7,7 @@ mod events;
 mod operator;
 
 pub(crate) mod problem;
+mod rooms;
 
 pub use operator::Stats;
 
@@ -60,6 +61,7 @@ fn public(node: &Arc<Node>) -> Router<Arc<Node>> {
         .route("/ws", get(|State(node), request| upgrade::upgrade(node, request)))
         .route("/api/v1/events", post(events::publish))
         .route("/api/v1/users/{user}/events", post(events::publish_to_user))
+        .route("/api/v1/rooms/{room}/history", get(rooms::history))
         .route("/schema/schema.json", get(operator::schema));
     match node.config.mode {
         Mode::Dev => routes.route("/dev/token", post(dev::token)),

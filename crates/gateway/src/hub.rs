@@ -11,12 +11,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use roomcast_protocol::{CloseCode, Position, Room};
+use roomcast_protocol::{Position, Room};
 use slab::Slab;
 use uuid::Uuid;
 
 use crate::frame::Frame;
-use crate::outbox::{Closing, Outbox, Pushed};
+use crate::outbox::{Outbox, Pushed};
 use crate::publication::{Publication, RoomSet};
 use members::{Hold, Member, RoomEntry, Seat};
 
@@ -152,17 +152,25 @@ impl Hub {
     }
 
     /// Ends the hold: the answer first, then what waited, in order.
-    pub(crate) fn resume(&self, key: MemberKey, answer: Frame) {
+    pub(crate) fn resume(&self, key: MemberKey, answer: Frame) -> Vec<(Room, Position)> {
+        self.lock().members[key.0].outbox.push(answer);
+        self.release(key)
+    }
+
+    /// Ends the hold behind everything that was queued meanwhile. Answers the rooms of which too much came to be kept: their
+    /// delivery goes on behind the positions, and what lies before them is lost to this connection, which must be told.
+    pub(crate) fn release(&self, key: MemberKey) -> Vec<(Room, Position)> {
         let mut state = self.lock();
-        let outbox = state.members[key.0].outbox.clone();
-        outbox.push(answer);
-        if let Some(hold) = state.members[key.0].hold.take() {
-            for publication in hold.waiting {
-                state.deliver_to(key.0, &publication);
-            }
+        let hold = state.members[key.0].hold.take().unwrap_or_default();
+        for publication in hold.waiting {
+            state.deliver_to(key.0, &publication);
         }
+        let mut lost = hold.lost;
+        lost.retain(|(room, position)| state.skip_to(key, room, *position));
+        let outbox = state.members[key.0].outbox.clone();
         drop(state);
         outbox.flush();
+        lost
     }
 
     /// Delivers a publication to every local member of its rooms, once each.
@@ -216,9 +224,7 @@ impl State {
             return false;
         }
         if let Some(hold) = &mut entry.hold {
-            if !hold.keep(publication) {
-                entry.outbox.close_at_once(Closing { code: CloseCode::SlowConsumer, retry_after_ms: Some(0) });
-            }
+            hold.keep(publication);
             return false;
         }
         let rooms = self.rooms_behind(member, publication);
@@ -234,6 +240,17 @@ impl State {
         if rooms != 0 {
             self.push(member, publication, rooms);
         }
+    }
+
+    /// Goes on behind the position in a room, if that is further on.
+    fn skip_to(&mut self, key: MemberKey, room: &Room, position: Position) -> bool {
+        let Some((index, seat)) = self.seat_of(key, room) else { return false };
+        let seat = &mut self.rooms[index].seats[seat];
+        let is_further = seat.is_before(Some(position));
+        if is_further {
+            seat.after = Some(position);
+        }
+        is_further
     }
 
     /// The rooms of the publication in which it comes behind what the member has got already.

@@ -46,8 +46,13 @@ pub(crate) struct Taken {
 pub(crate) struct Outbox {
     queue: Mutex<Queue>,
     wake: Notify,
+    /// Wakes whoever waits in [`Outbox::drained`].
+    room: Notify,
     limit: usize,
 }
+
+/// A replay goes on when less than this waits: enough to keep the socket busy, far from any limit.
+const REPLAY_BYTES: usize = 64 << 10;
 
 #[derive(Debug, Default)]
 struct Queue {
@@ -63,7 +68,7 @@ impl Outbox {
     /// An outbox of at most `limit` bytes.
     #[must_use]
     pub(crate) fn new(limit: usize) -> Self {
-        Self { queue: Mutex::default(), wake: Notify::new(), limit }
+        Self { queue: Mutex::default(), wake: Notify::new(), room: Notify::new(), limit }
     }
 
     /// Queues a frame, to be written at the next flush.
@@ -100,16 +105,6 @@ impl Outbox {
         self.flush();
     }
 
-    /// Ends the connection before anything that is queued: nothing is delivered any more.
-    pub(crate) fn close_at_once(&self, closing: Closing) {
-        {
-            let mut queue = self.lock();
-            queue.frames = VecDeque::new();
-            queue.close(closing);
-        }
-        self.flush();
-    }
-
     /// Tells the connection's task that a deadline may have passed.
     pub(crate) fn ring(&self) {
         self.lock().is_time = true;
@@ -135,7 +130,25 @@ impl Outbox {
     /// Frees the room that written frames took.
     pub(crate) fn written(&self, bytes: usize) {
         let mut queue = self.lock();
+        let was_above = queue.bytes >= REPLAY_BYTES;
         queue.bytes = queue.bytes.saturating_sub(bytes);
+        if was_above && queue.bytes < REPLAY_BYTES {
+            self.room.notify_one();
+        }
+    }
+
+    /// Waits until little is left to write: the pace of a replay is the socket's. Answers false when nothing is written any
+    /// more. Only the connection's own request waits here, so one waiter is all there is.
+    pub(crate) async fn drained(&self) -> bool {
+        loop {
+            {
+                let queue = self.lock();
+                if queue.is_closed || queue.bytes < REPLAY_BYTES {
+                    return !queue.is_closed;
+                }
+            }
+            self.room.notified().await;
+        }
     }
 
     /// Drops what is queued and takes nothing more: the connection is gone.
@@ -203,15 +216,5 @@ mod tests {
         let taken = outbox.take(&mut frames);
         assert_eq!(frames.len(), 1);
         assert_eq!(taken.closing, Some(Closing { code: CloseCode::ServiceRestart, retry_after_ms: Some(5) }));
-    }
-
-    #[test]
-    fn a_close_at_once_delivers_nothing_more() {
-        let outbox = Outbox::new(100);
-        outbox.push(frame(10));
-        outbox.close_at_once(Closing { code: CloseCode::TokenExpired, retry_after_ms: None });
-        let mut frames = VecDeque::new();
-        outbox.take(&mut frames);
-        assert!(frames.is_empty());
     }
 }

@@ -134,6 +134,16 @@ impl Publication {
         Frame::of_json(text)
     }
 
+    /// Its place in a room.
+    pub(crate) fn position(&self, room: &Room) -> Option<Position> {
+        self.places.iter().find(|(known, _)| known == room)?.1
+    }
+
+    /// The set of one of its rooms; empty when it is none of them.
+    pub(crate) fn only(&self, room: &Room) -> RoomSet {
+        self.places.iter().position(|(known, _)| known == room).map_or(0, |place| 1 << place)
+    }
+
     /// How many bytes it takes to keep, its head aside: an estimate for budgets.
     #[must_use]
     pub fn cost(&self) -> usize {

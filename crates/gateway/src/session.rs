@@ -3,6 +3,7 @@
 //! Owns the decisions about one connection's requests, one after the other, each answered before the next is looked at.
 //! Knows no socket: frames come in as text and go out through the outbox.
 
+mod replay;
 mod subscribe;
 
 use std::net::IpAddr;
@@ -162,7 +163,8 @@ impl Session {
         }
         let connected = self.connected(&identity, rooms);
         let ack = self.frame(reply_to, Reply::ConnectionAck(ConnectionAck::Connected(Box::new(connected))));
-        self.hub().resume(self.key(), ack);
+        let lost = self.hub().resume(self.key(), ack);
+        self.tell_lost(lost);
         None
     }
 
@@ -234,7 +236,8 @@ impl Session {
             Err(refusal) => self.refusal(refusal),
         };
         let answer = self.frame(id, answer);
-        self.hub().resume(self.key(), answer);
+        let lost = self.hub().resume(self.key(), answer);
+        self.tell_lost(lost);
     }
 
     /// Typing is for issues that the connection is in, unless its token grants more.

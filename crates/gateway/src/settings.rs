@@ -172,6 +172,7 @@ settings! {
     REDIS_URL (secret), "the embedded broker", "address of Redis, for several nodes (from a later version on)", |config, value| config.redis_url = Some(text(value)?);
     HISTORY_SIZE, "1000", "events kept per room", |config, value| config.history_size = number(value, 0, 1_000_000)?;
     HISTORY_TTL, "10m", "how long events are kept", |config, value| config.history_ttl = duration(value, Unit::Seconds)?;
+    RECOVERY_LIMIT, "all that are kept", "missed events that are replayed per room; more are told as a gap", |config, value| config.recovery_limit = Some(number(value, 0, 1_000_000)?);
     HISTORY_BYTES, "4194304", "bytes of events kept per room", |config, value| config.history_bytes = number(value, 0, 1 << 40)?;
     HISTORY_TOTAL_BYTES, "268435456", "bytes of events kept in all rooms together", |config, value| config.history_total_bytes = number(value, 0, 1 << 40)?;
     POSITION_TTL, "24h", "how long a room's counter outlives its last event or member", |config, value| config.position_ttl = duration(value, Unit::Seconds)?;

@@ -14,7 +14,7 @@ use futures_util::future::BoxFuture;
 use roomcast_protocol::{Position, Published, Room};
 use tokio::time::Instant;
 
-use crate::broker::{Broker, Deliver, Unavailable};
+use crate::broker::{Broker, Deliver, Page, Unavailable};
 use crate::config::Config;
 use crate::publication::{Draft, Publication};
 use remembered::Remembered;
@@ -47,12 +47,6 @@ impl MemoryBroker {
         };
         let state = State { streams: Streams::new(bounds), remembered: Remembered::default() };
         Self { deliver, state: Mutex::new(state) }
-    }
-
-    /// The events kept of a room, oldest first.
-    #[must_use]
-    pub fn kept(&self, room: &Room) -> Vec<Arc<Publication>> {
-        self.lock().streams.kept(room)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -112,6 +106,17 @@ impl Broker for MemoryBroker {
 
     fn open(&self, rooms: Vec<Room>) -> BoxFuture<'_, Result<Vec<Position>, Unavailable>> {
         Box::pin(async move { self.lock().streams.open(&rooms, Instant::now()) })
+    }
+
+    fn history(
+        &self,
+        rooms: Vec<(Room, Option<Position>)>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Page>, Unavailable>> {
+        Box::pin(async move {
+            let mut state = self.lock();
+            rooms.iter().map(|(room, since)| state.streams.page(room, *since, limit, Instant::now())).collect()
+        })
     }
 
     fn release(&self, rooms: &[Room]) {
@@ -176,7 +181,7 @@ mod tests {
         assert_eq!(offsets(&second), [2, 1]);
         delivered.recv().await.unwrap();
         assert_eq!(delivered.recv().await.unwrap().places.len(), 2);
-        assert_eq!(broker.kept(&"team:a".parse().unwrap()).len(), 2);
+        assert_eq!(broker.lock().streams.kept(&"team:a".parse().unwrap()).len(), 2);
     }
 
     #[tokio::test(start_paused = true)]
@@ -208,7 +213,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn kept_events_are_bounded_by_number_age_and_bytes() {
         let (broker, _delivered) = broker(Config { history_size: 3, history_total_bytes: 1200, ..Config::serve() });
-        let kept = |room: &str| broker.kept(&room.parse().unwrap()).len();
+        let kept = |room: &str| broker.lock().streams.kept(&room.parse().unwrap()).len();
         for id in ["1", "2", "3", "4"] {
             publish(&broker, id, &["team:a"]).await;
         }

@@ -37,6 +37,8 @@ pub(super) struct Socket<S> {
     is_pinging: bool,
     peer_code: Option<CloseCode>,
     is_broken: bool,
+    /// Whether the peer took something since this was last asked.
+    has_progressed: bool,
     /// Whether the message that is half-sent was told of.
     has_told_begun: bool,
 }
@@ -69,6 +71,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             peer_code: None,
             is_broken: false,
             has_told_begun: false,
+            has_progressed: false,
         }
     }
 
@@ -119,6 +122,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             self.is_dirty = true;
             Pin::new(&mut self.stream).start_send(message)?;
             outbox.written(bytes);
+            self.has_progressed = true;
         }
         if self.is_dirty {
             std::task::ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
@@ -141,6 +145,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         if !std::mem::replace(&mut self.is_pinging, true) {
             self.queue.push_back(Message::Ping(Bytes::new()));
         }
+    }
+
+    /// Whether the peer took something since this was last asked: it lives, even if nothing of it is read at the moment.
+    pub(super) fn take_progress(&mut self) -> bool {
+        std::mem::take(&mut self.has_progressed)
     }
 
     /// Drops what the library has not taken yet.

@@ -9,7 +9,7 @@ use crate::hub::ConnectionId;
 use crate::outbox::Outbox;
 use crate::publication::Publication;
 
-/// Publications that may wait for one connection: a request takes a round trip to the broker, not seconds.
+/// Publications that may wait for one connection: a few seconds of a busy room while a replay is under way.
 const MAX_WAITING: usize = 4096;
 
 /// A connection, as the hub sees it.
@@ -40,16 +40,28 @@ impl Member {
 #[derive(Debug, Default)]
 pub(super) struct Hold {
     pub(super) waiting: VecDeque<Arc<Publication>>,
+    /// The last positions of what came when too much waited already.
+    pub(super) lost: Vec<(Room, Position)>,
 }
 
 impl Hold {
-    /// Keeps a publication once, however many of the connection's rooms it comes through. False when too many wait.
-    pub(super) fn keep(&mut self, publication: &Arc<Publication>) -> bool {
+    /// Keeps a publication once, however many of the connection's rooms it comes through.
+    pub(super) fn keep(&mut self, publication: &Arc<Publication>) {
         if self.waiting.back().is_some_and(|last| Arc::ptr_eq(last, publication)) {
-            return true;
+            return;
         }
-        self.waiting.push_back(publication.clone());
-        self.waiting.len() <= MAX_WAITING
+        // Once something is lost, nothing behind it may come before the client is told.
+        if self.waiting.len() < MAX_WAITING && self.lost.is_empty() {
+            self.waiting.push_back(publication.clone());
+            return;
+        }
+        for (room, position) in &publication.places {
+            let Some(position) = position else { continue };
+            match self.lost.iter_mut().find(|(known, _)| known == room) {
+                Some(known) => known.1 = *position,
+                None => self.lost.push((room.clone(), *position)),
+            }
+        }
     }
 }
 

@@ -7,8 +7,9 @@ use roomcast_protocol::server::{ErrorPayload, GapReason, PresenceStatus, Reply, 
 use roomcast_protocol::{ErrorCode, Operation, Position, RequestId, Room};
 
 use super::Session;
+use super::replay::Replay;
 use crate::access;
-use crate::broker::Unavailable;
+use crate::broker::{Page, Unavailable};
 use crate::publish::parse_room;
 
 impl Session {
@@ -29,16 +30,87 @@ impl Session {
         }
         self.deny_over_limit(&mut wanted, &mut outcomes);
         self.hub().hold(self.key());
-        let joined = self.join(&wanted).await;
-        for (index, room) in wanted.iter().enumerate() {
-            let outcome = match &joined {
-                Ok(positions) => self.outcome(room, positions[index], &request),
-                Err(_) => RoomOutcome::Denied { code: ErrorCode::Unavailable },
-            };
-            outcomes.insert(room.to_string(), outcome);
-        }
+        let (joined, replay) = self.join_since(&wanted, &request).await;
+        outcomes.extend(joined);
         let ack = self.frame(id, Reply::SubscriptionAck(SubscriptionAck { rooms: outcomes }));
-        self.hub().resume(self.key(), ack);
+        self.handle_of().outbox.send(ack);
+        self.replay(replay).await;
+        let lost = self.hub().release(self.key());
+        self.tell_lost(lost);
+    }
+
+    /// Joins all rooms, and gathers what those with a position have missed.
+    async fn join_since(&mut self, rooms: &[Room], request: &Subscribe) -> (Vec<(String, RoomOutcome)>, Replay) {
+        let mut replay = Replay::default();
+        let since = |room: &Room| Some((room.clone(), Some(*request.since.get(room.as_str())?)));
+        let wanted: Vec<_> = rooms.iter().filter_map(since).collect();
+        let (Ok(positions), Ok(pages)) = self.join_and_read(rooms, wanted).await else {
+            let denied = RoomOutcome::Denied { code: ErrorCode::Unavailable };
+            return (rooms.iter().map(|room| (room.to_string(), denied)).collect(), replay);
+        };
+        let mut pages = pages.into_iter();
+        let mut outcomes = Vec::with_capacity(rooms.len());
+        for (room, position) in rooms.iter().zip(positions) {
+            let is_denied = request.presence.is_some() && !self.may(room, &Operation::Presence);
+            let presence = is_denied.then_some(PresenceStatus::Denied);
+            let since = request.since.get(room.as_str());
+            let outcome = match since.copied().zip(since.and_then(|_| pages.next())) {
+                None => RoomOutcome::Subscribed { position, presence },
+                Some((since, page)) => {
+                    // Live delivery goes on where the replay ends; what is held of before comes with the replay.
+                    self.hub().start_at(self.key(), room, page.latest);
+                    match page.gap_reason() {
+                        Some(reason) => RoomOutcome::Gap { position: page.latest, reason, presence },
+                        None => {
+                            let recovered = page.publications.len() as u64;
+                            replay.add(room.clone(), page.publications);
+                            RoomOutcome::Recovered { position: since, recovered, presence }
+                        }
+                    }
+                }
+            };
+            outcomes.push((room.to_string(), outcome));
+        }
+        (outcomes, replay)
+    }
+
+    /// Joins first and reads then: what is published in between is held, and known by its position.
+    async fn join_and_read(
+        &mut self,
+        rooms: &[Room],
+        since: Vec<(Room, Option<Position>)>,
+    ) -> (Result<Vec<Position>, Unavailable>, Result<Vec<Page>, Unavailable>) {
+        let positions = self.join(rooms).await;
+        if positions.is_err() || since.is_empty() {
+            return (positions, Ok(Vec::new()));
+        }
+        let limit = self.node.config.recovery_limit.unwrap_or(self.node.config.history_size);
+        let pages = self.node.broker.history(since, limit).await;
+        if pages.is_err() {
+            self.leave(rooms);
+        }
+        (positions, pages)
+    }
+
+    /// Sends what was missed, as fast as the socket takes it.
+    async fn replay(&self, mut replay: Replay) {
+        let outbox = &self.handle_of().outbox;
+        while let Some(frame) = replay.next() {
+            if !outbox.drained().await {
+                return;
+            }
+            outbox.send(frame);
+        }
+    }
+
+    /// Tells of rooms in which more came during a request than could be kept.
+    pub(super) fn tell_lost(&self, lost: Vec<(Room, Position)>) {
+        if lost.is_empty() {
+            return;
+        }
+        let gap = |position| RoomOutcome::Gap { position, reason: GapReason::TooManyMissed, presence: None };
+        let rooms = lost.into_iter().map(|(room, position)| (room.to_string(), gap(position))).collect();
+        self.reply(None, Reply::SubscriptionAck(SubscriptionAck { rooms }));
     }
 
     /// Leaves the rooms: behind the answer nothing of them comes.
@@ -117,24 +189,5 @@ impl Session {
     pub(super) fn leave(&self, rooms: &[Room]) {
         let left: Vec<Room> = rooms.iter().filter(|room| self.hub().leave(self.key(), room)).cloned().collect();
         self.node.broker.release(&left);
-    }
-
-    /// What to tell of a room that was joined. A position that is the current one has missed nothing; replaying what was
-    /// missed is not there yet, so every other one is told as a gap rather than passed over.
-    fn outcome(&self, room: &Room, position: Position, request: &Subscribe) -> RoomOutcome {
-        let is_denied = request.presence.is_some() && !self.may(room, &Operation::Presence);
-        let presence = is_denied.then_some(PresenceStatus::Denied);
-        match request.since.get(room.as_str()) {
-            None => RoomOutcome::Subscribed { position, presence },
-            Some(since) if *since == position => RoomOutcome::Recovered { position, recovered: 0, presence },
-            Some(since) => {
-                let reason = if since.is_before(&position) == Some(true) {
-                    GapReason::TooManyMissed
-                } else {
-                    GapReason::EpochChanged
-                };
-                RoomOutcome::Gap { position, reason, presence }
-            }
-        }
     }
 }

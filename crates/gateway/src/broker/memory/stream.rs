@@ -3,8 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use roomcast_protocol::server::GapReason;
 use roomcast_protocol::{Epoch, Position};
 
+use crate::broker::Page;
 use crate::publication::Publication;
 
 /// One room's stream.
@@ -52,6 +54,32 @@ impl Stream {
     pub(super) fn keep(&mut self, kept: Kept) {
         self.bytes += kept.bytes;
         self.kept.push_back(kept);
+    }
+
+    /// The kept events behind a position, or the newest.
+    pub(super) fn page(&self, since: Option<Position>, limit: usize) -> Page {
+        let behind = match since {
+            Some(since) => self.count_behind(since),
+            None => Ok(self.kept.len().min(limit)),
+        };
+        let (behind, gap) = match behind {
+            Ok(behind) => (behind, None),
+            Err(reason) => (0, Some(reason)),
+        };
+        let taken = behind.min(limit);
+        let kept = self.kept.iter().skip(self.kept.len() - behind).take(taken);
+        let publications = kept.map(|kept| kept.publication.clone()).collect();
+        let position = Position { offset: self.offset - (behind - taken) as u64, ..self.position() };
+        Page { publications, position, latest: self.position(), more: taken < behind, gap }
+    }
+
+    /// How many events lie behind the position, if all of them are kept.
+    fn count_behind(&self, since: Position) -> Result<usize, GapReason> {
+        if since.epoch != self.epoch || since.offset > self.offset {
+            return Err(GapReason::EpochChanged);
+        }
+        let behind = usize::try_from(self.offset - since.offset).unwrap_or(usize::MAX);
+        if behind > self.kept.len() { Err(GapReason::HistoryTruncated) } else { Ok(behind) }
     }
 
     /// Forgets the oldest kept event.

@@ -8,7 +8,7 @@ use roomcast_protocol::{Position, Room};
 use tokio::time::Instant;
 
 use super::stream::{Kept, Stream};
-use crate::broker::Unavailable;
+use crate::broker::{Page, Unavailable};
 use crate::publication::Publication;
 
 /// How much is kept.
@@ -149,6 +149,22 @@ impl Streams {
         }
     }
 
+    /// A room's kept events behind a position, or its newest. A room that nobody knows yet begins here: the position that is
+    /// answered must be one to come back to.
+    pub(super) fn page(
+        &mut self,
+        room: &Room,
+        since: Option<Position>,
+        limit: usize,
+        now: Instant,
+    ) -> Result<Page, Unavailable> {
+        self.open(std::slice::from_ref(room), now)?;
+        let page = self.by_room.get(room).map(|stream| stream.page(since, limit)).ok_or(Unavailable);
+        self.release(room, now);
+        page
+    }
+
+    #[cfg(test)]
     pub(super) fn kept(&self, room: &Room) -> Vec<Arc<Publication>> {
         self.by_room
             .get(room)
