@@ -172,20 +172,20 @@ fn named_rooms(config: &Config, named: &[String]) -> Result<Vec<Room>, ErrorPayl
     if named.is_empty() {
         return Err(invalid("/rooms", "the list is empty"));
     }
-    if named.len() > config.max_rooms_per_message {
-        let message = format!("at most {} rooms", config.max_rooms_per_message);
-        return Err(ErrorPayload {
-            pointer: Some("/rooms".into()),
-            ..ErrorPayload::new(ErrorCode::LimitExceeded, message)
-        });
-    }
-    let mut rooms = Vec::with_capacity(named.len());
+    let most = config.max_rooms_per_message;
+    let mut rooms = Vec::new();
     for (index, name) in named.iter().enumerate() {
         let room = parse_room(config, name)
             .map_err(|error| ErrorPayload { pointer: Some(format!("/rooms/{index}")), ..error })?;
-        if !rooms.contains(&room) {
-            rooms.push(room);
+        // A room that is named twice counts once.
+        if rooms.contains(&room) {
+            continue;
         }
+        if rooms.len() == most {
+            let error = ErrorPayload::new(ErrorCode::LimitExceeded, format!("at most {most} rooms"));
+            return Err(ErrorPayload { pointer: Some("/rooms".into()), ..error });
+        }
+        rooms.push(room);
     }
     Ok(rooms)
 }

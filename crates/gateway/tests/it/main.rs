@@ -5,9 +5,13 @@
 mod auth_limit;
 mod connect;
 mod embedded;
+mod frames;
 mod harness;
 mod order;
+mod positions;
+mod publish;
 mod raw;
+mod rooms;
 mod server;
 mod smoke;
 mod tokens;
