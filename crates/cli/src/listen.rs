@@ -7,6 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use roomcast_gateway::{Gateway, server};
+use tokio::net::TcpListener;
 
 use crate::configuration::Configuration;
 use crate::failure::Failure;
@@ -38,14 +39,17 @@ async fn serve(
     let (wanted, admin) = (SocketAddr::new(config.host, config.port), config.admin_addr);
     let gateway = Gateway::start(config).map_err(|error| configuration.cannot_work(&error))?;
     let listener = server::bind(wanted).map_err(|error| not_bound(wanted, &error))?;
+    let operator = admin.map(bind_admin).transpose()?;
     let address = listener.local_addr().map_err(|error| not_bound(wanted, &error))?;
     let more = more(&gateway, address)?;
     // A gateway whose first reader has gone serves all the same.
     let _ = print(&format!("roomcast listening on http://{address}{more}"));
-    gateway.run(listener, signals.stop()).await.map_err(|error| match admin {
-        Some(admin) => Failure::other(format!("listen on ADMIN_ADDR {admin}: {error}")),
-        None => Failure::other(format!("serve: {error}")),
-    })
+    gateway.run_on(listener, operator, signals.stop()).await;
+    Ok(())
+}
+
+fn bind_admin(address: SocketAddr) -> Result<TcpListener, Failure> {
+    server::bind(address).map_err(|error| Failure::other(format!("listen on ADMIN_ADDR {address}: {error}")))
 }
 
 fn not_bound(address: SocketAddr, error: &io::Error) -> Failure {

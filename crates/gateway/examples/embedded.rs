@@ -40,7 +40,7 @@ async fn create_issue(State(gateway): State<Gateway>, title: String) -> Result<S
 }
 
 /// The application with the gateway mounted into it.
-pub fn application(gateway: &Gateway) -> Router {
+pub(crate) fn application(gateway: &Gateway) -> Router {
     Router::new().route("/issues", post(create_issue)).with_state(gateway.clone()).merge(gateway.router())
 }
 

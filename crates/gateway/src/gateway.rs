@@ -80,28 +80,34 @@ impl Gateway {
         http::mountable_router(&self.node)
     }
 
-    /// Serves the listener until `shutdown`, then drains and returns.
+    /// Serves the listener until `shutdown`, then drains and returns. Binds `ADMIN_ADDR` itself, where it is configured.
+    ///
+    /// # Errors
+    /// When `ADMIN_ADDR` cannot be bound.
     pub async fn run(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-        let config = &self.node.config;
+        let operator = self.node.config.admin_addr.map(server::bind).transpose()?;
+        self.run_on(listener, operator, shutdown).await;
+        Ok(())
+    }
+
+    /// Serves the listener until `shutdown`, then drains and returns. What only operators need is served by `operator`, or
+    /// by the same listener without one.
+    pub async fn run_on(
+        &self,
+        listener: TcpListener,
+        operator: Option<TcpListener>,
+        shutdown: impl Future<Output = ()>,
+    ) {
         let stop_accepting = CancellationToken::new();
         let accept = |listener, router| {
-            let accept = server::accept(
-                listener,
-                router,
-                config.header_timeout,
-                stop_accepting.clone(),
-                self.node.tasks.clone(),
-            );
-            tokio::spawn(accept)
+            let (timeout, tasks) = (self.node.config.header_timeout, self.node.tasks.clone());
+            tokio::spawn(server::accept(listener, router, timeout, stop_accepting.clone(), tasks))
         };
-        let accepting = match config.admin_addr {
+        let accepting = match operator {
             None => vec![accept(listener, http::router(&self.node))],
-            Some(address) => {
-                let admin = server::bind(address)?;
-                vec![
-                    accept(listener, http::public_router(&self.node)),
-                    accept(admin, http::operator_router(&self.node)),
-                ]
+            Some(operator) => {
+                let public = accept(listener, http::public_router(&self.node));
+                vec![public, accept(operator, http::operator_router(&self.node))]
             }
         };
         shutdown.await;
@@ -118,7 +124,6 @@ impl Gateway {
             () = closing => {}
         }
         accepting.iter().for_each(tokio::task::JoinHandle::abort);
-        Ok(())
     }
 
     /// Serves one byte stream as if it had been accepted from `peer`: for tests and for transports other than TCP.

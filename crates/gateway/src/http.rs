@@ -15,7 +15,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
@@ -126,6 +127,11 @@ pub(crate) fn origin_of(headers: &HeaderMap) -> Option<String> {
     Some(origin.to_str().unwrap_or("null").to_owned())
 }
 
+/// The name in a path; "", which names nothing, when it is no text.
+pub(crate) fn name_in(path: Result<Path<String>, PathRejection>) -> String {
+    path.map(|Path(name)| name).unwrap_or_default()
+}
+
 /// Who calls.
 pub(crate) fn authenticate(node: &Node, request: &Request) -> Result<Identity, Problem> {
     let address = upgrade::client_address(node, request)?;
@@ -152,9 +158,7 @@ pub(crate) fn authenticate_admin(node: &Node, request: &Request) -> Result<(), P
 /// For calls whose outcome is an answer or a problem.
 pub(crate) fn respond(node: &Node, outcome: Result<Response, Problem>) -> Response {
     outcome.unwrap_or_else(|problem| {
-        if let Some(code) = problem.code() {
-            node.metrics.error(code);
-        }
+        node.metrics.error(problem.code());
         problem.into_response()
     })
 }

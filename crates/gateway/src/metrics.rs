@@ -2,7 +2,7 @@
 //!
 //! Owns the registry of one gateway. Labels come from small fixed sets; no room, user or address is one.
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -10,18 +10,9 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use roomcast_protocol::{CloseCode, ErrorCode};
 
-/// Whose message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub(crate) enum Direction {
-    /// From clients.
-    Received,
-    /// To clients.
-    Sent,
-}
-
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByDirection {
-    direction: Direction,
+    direction: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -91,10 +82,10 @@ impl Metrics {
             delivered: Counter::default(),
             heartbeat_timeouts: Counter::default(),
             auth_failures: Counter::default(),
-            messages_received: messages.get_or_create_owned(&of(Direction::Received)),
-            messages_sent: messages.get_or_create_owned(&of(Direction::Sent)),
-            received_size: sizes.get_or_create_owned(&of(Direction::Received)),
-            sent_size: sizes.get_or_create_owned(&of(Direction::Sent)),
+            messages_received: messages.get_or_create_owned(&of("received")),
+            messages_sent: messages.get_or_create_owned(&of("sent")),
+            received_size: sizes.get_or_create_owned(&of("received")),
+            sent_size: sizes.get_or_create_owned(&of("sent")),
             closed: Family::default(),
             errors: Family::default(),
             connection_errors: Family::default(),

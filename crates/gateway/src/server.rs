@@ -1,7 +1,7 @@
 //! The server: listens, accepts and hands byte streams to HTTP.
 //!
 //! Owns the accept loop and its time-outs. `run(listener, shutdown)` takes both as arguments, so tests bind port 0; and
-//! [`serve_stream`] takes any byte stream, so tests run the whole gateway over in-memory pipes.
+//! `serve_stream` takes any byte stream, so tests run the whole gateway over in-memory pipes.
 
 use std::io;
 use std::net::SocketAddr;

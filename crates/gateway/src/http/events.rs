@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, Path, Request, State};
 use axum::response::{IntoResponse, Json, Response};
 use roomcast_protocol::http::{BatchAnswer, BatchResult, EventBody};
@@ -14,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::problem::Problem;
-use super::{authenticate, respond};
+use super::{authenticate, name_in, respond};
 use crate::auth::Identity;
 use crate::node::Node;
 use crate::publish::{Author, Submission};
@@ -34,10 +35,10 @@ pub(super) async fn publish(State(node): State<Arc<Node>>, request: Request) -> 
 /// `POST /api/v1/users/{userId}/events`.
 pub(super) async fn publish_to_user(
     State(node): State<Arc<Node>>,
-    Path(user): Path<String>,
+    user: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
-    let outcome = publish_user_body(&node, &user, request).await;
+    let outcome = publish_user_body(&node, &name_in(user), request).await;
     respond(&node, outcome)
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
@@ -10,7 +11,7 @@ use roomcast_protocol::Timestamp;
 use serde::Serialize;
 
 use super::problem::Problem;
-use super::{authenticate_admin, respond};
+use super::{authenticate_admin, name_in, respond};
 use crate::hub::ConnectionId;
 use crate::node::Node;
 
@@ -88,11 +89,11 @@ pub(super) async fn rate_limits(State(node): State<Arc<Node>>, request: Request)
 /// `DELETE /api/v1/ws/rate-limits/{connectionId}`.
 pub(super) async fn reset_rate_limit(
     State(node): State<Arc<Node>>,
-    Path(connection): Path<String>,
+    connection: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
     let reset = || {
-        let is_known = connection.parse::<ConnectionId>().is_ok_and(|id| node.reset_messages(id));
+        let is_known = name_in(connection).parse::<ConnectionId>().is_ok_and(|id| node.reset_messages(id));
         if is_known { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(Problem::bare(StatusCode::NOT_FOUND)) }
     };
     respond(&node, authenticate_admin(&node, &request).and_then(|()| reset()))

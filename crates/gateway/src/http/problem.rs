@@ -21,8 +21,7 @@ pub(crate) struct Problem {
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<ErrorCode>,
+    code: ErrorCode,
     #[serde(skip_serializing_if = "Option::is_none")]
     pointer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,14 +34,14 @@ impl Problem {
         let status = StatusCode::from_u16(error.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Self {
             detail: Some(error.message),
-            code: Some(error.code),
+            code: error.code,
             pointer: error.pointer,
             retry_after_ms: error.retry_after_ms,
             ..Self::bare(status)
         }
     }
 
-    /// A problem of HTTP itself, which no error code names.
+    /// A problem of HTTP itself: no call of this API is at that path, or not by that method.
     pub(crate) fn bare(status: StatusCode) -> Self {
         let title = status.canonical_reason().unwrap_or("Error");
         Self {
@@ -50,7 +49,7 @@ impl Problem {
             title,
             status: status.as_u16(),
             detail: None,
-            code: None,
+            code: ErrorCode::InvalidMessage,
             pointer: None,
             retry_after_ms: None,
         }
@@ -71,7 +70,7 @@ impl Problem {
     /// The handshake is of another version of WebSocket.
     pub(crate) fn upgrade_required() -> Self {
         let detail = Some("the WebSocket version is 13".into());
-        Self { detail, code: Some(ErrorCode::InvalidMessage), ..Self::bare(StatusCode::UPGRADE_REQUIRED) }
+        Self { detail, ..Self::bare(StatusCode::UPGRADE_REQUIRED) }
     }
 
     pub(crate) fn too_many_authentications(retry_after: Duration) -> Self {
@@ -80,7 +79,7 @@ impl Problem {
         Self::of(ErrorPayload { retry_after_ms, ..ErrorPayload::new(ErrorCode::RateLimitExceeded, detail) })
     }
 
-    pub(crate) fn code(&self) -> Option<ErrorCode> {
+    pub(crate) fn code(&self) -> ErrorCode {
         self.code
     }
 

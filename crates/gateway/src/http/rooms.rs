@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query, Request, State};
 use axum::response::{IntoResponse, Json, Response};
 use roomcast_protocol::server::{ErrorPayload, GapReason};
@@ -10,7 +11,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::problem::Problem;
-use super::{authenticate, respond};
+use super::{authenticate, name_in, respond};
 use crate::access;
 use crate::node::{Node, unavailable};
 use crate::publish::parse_room;
@@ -37,8 +38,12 @@ struct Wanted {
 }
 
 /// `GET /api/v1/rooms/{room}/history`.
-pub(super) async fn history(State(node): State<Arc<Node>>, Path(room): Path<String>, request: Request) -> Response {
-    let outcome = match may_read(&node, &room, &request) {
+pub(super) async fn history(
+    State(node): State<Arc<Node>>,
+    room: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
+    let outcome = match may_read(&node, &name_in(room), &request) {
         Ok((room, wanted)) => read(&node, room, wanted).await,
         Err(problem) => Err(problem),
     };

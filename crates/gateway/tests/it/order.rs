@@ -82,12 +82,13 @@ async fn churn(gateway: Gateway, client: usize, rounds: usize) -> Ledger {
             1 => json!([ROOMS[1]]),
             _ => json!(ROOMS),
         };
-        let action = if (client + round * 7) % 3 == 0 { "unsubscribe" } else { "subscribe" };
-        socket.send(json!({"action": action, "rooms": rooms, "id": round.to_string()})).await;
+        let action = if (client + round * 7).is_multiple_of(3) { "unsubscribe" } else { "subscribe" };
+        let id = round.to_string();
+        socket.send(json!({"action": action, "rooms": rooms, "id": id})).await;
         loop {
             let frame = socket.receive().await;
             ledger.take(&frame);
-            if frame["replyTo"] == round.to_string() {
+            if frame["replyTo"] == id.as_str() {
                 break;
             }
         }
