@@ -4,6 +4,7 @@
 
 mod configuration;
 mod events;
+mod files;
 mod harness;
 mod health;
 mod logs;
