@@ -77,10 +77,13 @@ impl Deadlines {
         if self.expires_at.replace(expires_at) == Some(expires_at) {
             return;
         }
-        let left = u64::try_from(expires_at.as_millis() - now.as_millis()).unwrap_or(0);
+        let left = expires_at.as_millis() - now.as_millis();
         // Further away than a year is never: the sum must stay within what an instant can hold.
-        let left = Duration::from_millis(left).min(Duration::from_secs(366 * 24 * 3600));
-        self.expiry = Some((Instant::now() + left, false));
+        let span = Duration::from_millis(left.unsigned_abs()).min(Duration::from_secs(366 * 24 * 3600));
+        let instant = Instant::now();
+        // A token that came within the leeway for clocks has used up a part of its grace.
+        let at = if left < 0 { instant.checked_sub(span).unwrap_or(instant) } else { instant + span };
+        self.expiry = Some((at, false));
     }
 
     /// What is due, the gravest first. A ping and a notice are due once.
@@ -177,6 +180,14 @@ mod tests {
         assert_eq!(due_after(&mut deadlines, 1).await[0], Due::Expired);
         deadlines.authenticated(timestamp(1300), timestamp(1110));
         assert_eq!(deadlines.due(None), None, "another token is another time");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_that_came_late_has_what_is_left_of_the_grace() {
+        let mut deadlines = Deadlines::new(&Config::serve());
+        deadlines.authenticated(timestamp(1000), timestamp(1004));
+        assert_eq!(due_after(&mut deadlines, 5).await, [Due::Expiring]);
+        assert_eq!(due_after(&mut deadlines, 1).await[0], Due::Expired);
     }
 
     #[tokio::test(start_paused = true)]
