@@ -122,6 +122,16 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Connects from another address.
+    pub(crate) async fn join_from(gateway: &Gateway, peer: &str, user: &str) -> Self {
+        let request = with_token(&token(gateway, user, Value::Null));
+        let mut client = Self::over(pipe_from(gateway, peer.parse().unwrap()), request).await.unwrap().0;
+        assert_eq!(client.receive().await["type"], "connection.ack");
+        client
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     pub(crate) async fn over(stream: S, request: Request<()>) -> Result<(Self, Response<Option<Vec<u8>>>), Error> {
         let (socket, response) = tokio_tungstenite::client_async(request, stream).await?;
