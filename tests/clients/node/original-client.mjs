@@ -1,8 +1,8 @@
 // The original's client, made to run: transpiled, and given what its file takes for granted.
 //
-// The class itself is not touched. Two literals of its text are replaced: the address (the original hard-codes port 3001),
-// and the token of the usage example at its end. What it takes from its surroundings is given: `WebSocket` is Node's
-// `ws`, which records; the console and the two timers are the test's own.
+// The class itself is not touched. Two literals of its text are replaced: the address (the original hard-codes port
+// 3001), and the token of the usage example at its end. What it takes from its surroundings is given: `WebSocket` is
+// Node's `ws`, which records; the console and the two timers are the test's own.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

@@ -70,10 +70,25 @@ def rest(client):
         return messages, closed.rcvd.code
 
 
+def frame(opcode, payload=b"", first=0x80, is_masked=True):
+    """The bytes of a frame. `first` holds FIN and the reserved bits."""
+    length = len(payload)
+    mask_bit = 0x80 if is_masked else 0
+    if length < 126:
+        header = struct.pack("!BB", first | opcode, mask_bit | length)
+    elif length < 1 << 16:
+        header = struct.pack("!BBH", first | opcode, mask_bit | 126, length)
+    else:
+        header = struct.pack("!BBQ", first | opcode, mask_bit | 127, length)
+    # A mask of zeros is one that changes nothing.
+    return header + (b"\0\0\0\0" if is_masked else b"") + payload
+
+
 class Raw:
     """A connection whose bytes the test writes itself. It answers nothing by itself."""
 
-    def __init__(self, gateway, token=None, **headers):
+    def __init__(self, gateway, token=None, behind=b"", **headers):
+        """Opens with these headers changed or, with None, left out; `behind` is sent at once behind the request."""
         host, port = gateway.address.split(":")
         self._socket = socket.create_connection((host, int(port)), DEADLINE)
         self._file = self._socket.makefile("rb")
@@ -87,7 +102,7 @@ class Raw:
         fields |= bearer(token) if token else {}
         fields |= {name.replace("_", "-"): value for name, value in headers.items()}
         lines = ["GET /ws HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items() if value), "", ""]
-        self.write("\r\n".join(lines).encode())
+        self.write("\r\n".join(lines).encode() + behind)
         self.status = int(self._file.readline().split()[1])
         self.headers = {}
         while (line := self._file.readline().strip()) != b"":
@@ -104,18 +119,9 @@ class Raw:
     def write(self, data):
         self._socket.sendall(data)
 
-    def send(self, opcode, payload=b"", first=0x80, is_masked=True):
-        """Writes a frame. `first` holds FIN and the reserved bits."""
-        length = len(payload)
-        mask_bit = 0x80 if is_masked else 0
-        if length < 126:
-            header = struct.pack("!BB", first | opcode, mask_bit | length)
-        elif length < 1 << 16:
-            header = struct.pack("!BBH", first | opcode, mask_bit | 126, length)
-        else:
-            header = struct.pack("!BBQ", first | opcode, mask_bit | 127, length)
-        # A mask of zeros is one that changes nothing.
-        self.write(header + (b"\0\0\0\0" if is_masked else b"") + payload)
+    def send(self, *args, **options):
+        """Writes a frame."""
+        self.write(frame(*args, **options))
 
     def frame(self):
         """The next frame: opcode and payload; (None, b"") at the end of the connection."""

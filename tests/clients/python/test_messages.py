@@ -7,7 +7,7 @@ import unittest
 from websockets.exceptions import ConnectionClosed
 
 import tokens
-from client import BINARY, CLOSE, PING, PONG, TEXT, Raw, ask, connected, receive, rest, send
+from client import BINARY, CLOSE, PING, PONG, TEXT, Raw, ask, connected, frame, receive, rest, send
 from gateway import Gateway
 
 MESSAGE_LIMIT = 64 * 1024
@@ -255,6 +255,22 @@ class Messages(unittest.TestCase):
         raw.send(0, b'"ping"}')
         self.assertEqual(raw.frame(), (PONG, b"between"))
         self.assertEqual(raw.receive()["payload"]["message"], "pong")
+
+    def test_frames_may_come_with_the_upgrade_or_byte_by_byte(self):
+        first = frame(TEXT, json.dumps({"action": "authenticate", "token": tokens.token("user_raw")}).encode())
+        ping = frame(TEXT, b'{"type":"ping"}')
+        with Raw(self.gateway, behind=first + ping) as raw:
+            self.assertEqual(raw.receive()["payload"]["userId"], "user_raw")
+            self.assertEqual(raw.receive()["payload"]["message"], "pong")
+            for byte in ping:
+                raw.write(bytes([byte]))
+            self.assertEqual(raw.receive()["payload"]["message"], "pong")
+
+    def test_a_length_beyond_all_bounds_ends_the_connection_before_its_bytes_come(self):
+        for length in (1 << 17, (1 << 63) - 1, (1 << 64) - 1):
+            raw = self.raw()
+            raw.write(b"\x81\xff" + length.to_bytes(8, "big") + b"\0\0\0\0")
+            self.assertEqual(raw.rest(), ([], 1009))
 
     def test_text_that_is_no_utf_8_ends_the_connection(self):
         for payload in (b"\xff", b'{"type":"\xc3\x28"}', b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xc3"):
