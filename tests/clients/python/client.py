@@ -70,7 +70,7 @@ def rest(client):
         return messages, closed.rcvd.code
 
 
-def frame(opcode, payload=b"", first=0x80, is_masked=True):
+def encode_frame(opcode, payload=b"", first=0x80, is_masked=True):
     """The bytes of a frame. `first` holds FIN and the reserved bits."""
     length = len(payload)
     mask_bit = 0x80 if is_masked else 0
@@ -121,7 +121,7 @@ class Raw:
 
     def send(self, *args, **options):
         """Writes a frame."""
-        self.write(frame(*args, **options))
+        self.write(encode_frame(*args, **options))
 
     def frame(self):
         """The next frame: opcode and payload; (None, b"") at the end of the connection."""

@@ -7,7 +7,7 @@ import unittest
 from websockets.exceptions import ConnectionClosed
 
 import tokens
-from client import BINARY, CLOSE, PING, PONG, TEXT, Raw, ask, connected, frame, receive, rest, send
+from client import BINARY, CLOSE, PING, PONG, TEXT, Raw, ask, connected, encode_frame, receive, rest, send
 from gateway import Gateway
 
 MESSAGE_LIMIT = 64 * 1024
@@ -257,8 +257,8 @@ class Messages(unittest.TestCase):
         self.assertEqual(raw.receive()["payload"]["message"], "pong")
 
     def test_frames_may_come_with_the_upgrade_or_byte_by_byte(self):
-        first = frame(TEXT, json.dumps({"action": "authenticate", "token": tokens.token("user_raw")}).encode())
-        ping = frame(TEXT, b'{"type":"ping"}')
+        first = encode_frame(TEXT, json.dumps({"action": "authenticate", "token": tokens.token("user_raw")}).encode())
+        ping = encode_frame(TEXT, b'{"type":"ping"}')
         with Raw(self.gateway, behind=first + ping) as raw:
             self.assertEqual(raw.receive()["payload"]["userId"], "user_raw")
             self.assertEqual(raw.receive()["payload"]["message"], "pong")
