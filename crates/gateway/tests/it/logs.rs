@@ -1,0 +1,113 @@
+//! Logs: no token in any line, whatever the level and however it came.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::harness::{Client, SECRET, call, config, request, signed, start, upgrade, with_header, with_token};
+use crate::raw::{exchange, upgrade_with};
+use roomcast_gateway::{Config, Gateway};
+
+/// Everything that was logged.
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Captured {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+/// Brings the token in every way, and takes everything that is answered, frames and heads alike.
+async fn present(gateway: &Gateway, token: &str) -> String {
+    let mut answers = String::new();
+    let query = |path: &str| format!("{path}?token={token}");
+    let mut in_query = upgrade();
+    *in_query.uri_mut() = format!("ws://gateway.test{}", query("/ws")).parse().unwrap();
+    let offered = with_header(upgrade(), "sec-websocket-protocol", &format!("roomcast.v1, roomcast.bearer.{token}"));
+    for request in [with_token(token), in_query, offered] {
+        let mut client = Client::open(gateway, request).await;
+        answers += &client.receive().await.to_string();
+    }
+    let mut client = Client::open(gateway, upgrade()).await;
+    answers += &client.ask(json!({"action": "authenticate", "token": token})).await.to_string();
+    let mut client = Client::join(gateway, "u", Value::Null).await;
+    for frame in [
+        json!({"action": "authenticate", "token": token}),
+        json!({"action": "authenticate", "token": [token]}),
+        json!({"action": token, "token": token}),
+        json!({"type": token}),
+        json!({"id": {"token": token}}),
+    ] {
+        answers += &client.ask(frame).await.to_string();
+    }
+    let half = format!(r#"{{"action":"authenticate","token":"{token}"#);
+    client.send_text(&half).await;
+    answers += &client.receive().await.to_string();
+    for path in ["/api/v1/events", "/api/v1/ws/stats", "/nowhere", "/metrics"] {
+        for method in ["GET", "POST"] {
+            for uri in [path.to_owned(), query(path)] {
+                let (_, headers, body) = call(gateway, request(method, &uri, Some(token), json!({}))).await;
+                answers += &format!("{headers:?}{body}");
+            }
+        }
+    }
+    let malformed = [
+        upgrade_with(&[&format!("Sec-WebSocket-Protocol: roomcast.bearer.{token}")]),
+        upgrade_with(&[&format!("Authorization: Bearer {token}"), "Origin: https://evil.test"]),
+        format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", query("/ws")).into_bytes(),
+        format!("GET {} HTTP/1.0\r\nAuthorization: Bearer {token}\r\n\r\n", query("/ws")).into_bytes(),
+        format!("GET {} HTTP/7\r\n\r\n", query("/ws")).into_bytes(),
+    ];
+    for bytes in malformed {
+        answers += &format!("{:?}", exchange(gateway, &bytes).await);
+    }
+    answers
+}
+
+#[tokio::test]
+async fn no_token_appears_in_any_line_metric_or_answer() {
+    let captured = Captured::default();
+    let writer = captured.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let gateway = start(Config { auth_attempts_per_minute: 8, ..config() });
+    let good = signed(&json!({"sub": "u", "exp": 4_000_000_000u32, "grants": {"*": ["*"]}}));
+    let expired = signed(&json!({"sub": "u", "exp": 1}));
+    let mut answers = present(&gateway, &good).await;
+    let forged = format!("{}CANARY", &good[..good.len() - 6]);
+    // Until the address is limited, and beyond: what refuses then is a status, which ends the way of the sockets.
+    for bad in [expired.as_str(), forged.as_str(), "CANARY"] {
+        let gateway = start(Config { auth_attempts_per_minute: 1000, ..config() });
+        answers += &present(&gateway, bad).await;
+        answers += &call(&gateway, request("GET", "/metrics", None, Value::Null)).await.2.to_string();
+    }
+    gateway.shutdown().await;
+    let logged = captured.text();
+    for line in ["authentication failed", "origin refused", "connection closed", "draining"] {
+        assert!(logged.contains(line), "{line:?} was not captured");
+    }
+    for canary in [&good, &expired, &forged].into_iter().flat_map(|token| token.split('.').skip(1)) {
+        assert!(!logged.contains(canary), "{canary} was logged:\n{logged}");
+        assert!(!answers.contains(canary), "{canary} was answered");
+    }
+    for canary in ["CANARY", SECRET] {
+        assert!(!logged.contains(canary) && !answers.contains(canary), "{canary}");
+    }
+}
