@@ -110,6 +110,13 @@ fn handle(mut session: Session, message: Incoming) -> UnderWay {
     })
 }
 
+fn end_typing(mut session: Session) -> UnderWay {
+    Box::pin(async move {
+        session.end_typing().await;
+        (session, None)
+    })
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     async fn serve(&mut self) -> End {
         loop {
@@ -155,11 +162,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     fn answered(&mut self, session: Session, outcome: Outcome) -> Option<End> {
         self.under_way = None;
-        if let Some(expires_at) = session.expires_at() {
+        let expires_at = session.expires_at();
+        self.session = Some(session);
+        if let Some(expires_at) = expires_at {
             self.deadlines.authenticated(expires_at, self.node.clock.now());
             self.schedule();
         }
-        self.session = Some(session);
         // Through the outbox, so that the answer that was just queued goes first.
         if let Some(closing) = outcome {
             self.outbox.close(closing);
@@ -221,12 +229,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         while let Some(due) = self.deadlines.due(self.socket.incomplete_since()) {
             match due {
                 Due::Ping => self.socket.ping(),
-                Due::Expiring => {
-                    if let Some((session, expires_at)) =
-                        self.session.as_ref().and_then(|session| Some((session, session.expires_at()?)))
-                    {
-                        session.reply(None, Reply::AuthExpiring(AuthExpiring { expires_at }));
-                    }
+                Due::Expiring(expires_at) => {
+                    let notice = Reply::AuthExpiring(AuthExpiring { expires_at });
+                    self.outbox.send(Frame::reply(None, notice, self.node.clock.now()));
                 }
                 // During a request nothing is read; a peer that takes its replay is not silent.
                 Due::Idle if self.under_way.is_some() && self.socket.take_progress() => self.deadlines.seen(),
@@ -245,6 +250,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 }
             }
         }
+        let is_over = |session: &mut Session| session.typing_ends_at().is_some_and(|at| at <= Instant::now());
+        if let Some(session) = self.session.take_if(is_over) {
+            self.under_way = Some(end_typing(session));
+        }
         self.schedule();
         None
     }
@@ -252,7 +261,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// Makes sure that the wheel rings for the next deadline. One entry does for all: an earlier one looks for itself.
     fn schedule(&mut self) {
         let now = Instant::now();
+        let typing = self.session.as_ref().and_then(Session::typing_ends_at);
         let next = self.deadlines.next(self.socket.incomplete_since());
+        let next = typing.map_or(next, |typing| typing.min(next));
         if self.rings_at.is_none_or(|rings_at| rings_at <= now || next < rings_at) {
             self.rings_at = Some(next);
             self.node.wheel.schedule(next, &self.outbox);

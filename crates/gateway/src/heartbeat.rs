@@ -28,8 +28,8 @@ pub(crate) enum Due {
     Idle,
     /// The token is over, and the grace behind it.
     Expired,
-    /// The token is over soon.
-    Expiring,
+    /// The token is over soon, then.
+    Expiring(Timestamp),
     /// Time for a ping.
     Ping,
 }
@@ -101,11 +101,11 @@ impl Deadlines {
         if incomplete_since.is_some_and(|since| since + self.message_timeout <= now) {
             return Some(Due::Message);
         }
-        if let Some((at, is_told @ false)) = &mut self.expiry
+        if let (Some((at, is_told @ false)), Some(expires_at)) = (&mut self.expiry, self.expires_at)
             && at.checked_sub(EXPIRY_NOTICE).is_none_or(|notice| notice <= now)
         {
             *is_told = true;
-            return Some(Due::Expiring);
+            return Some(Due::Expiring(expires_at));
         }
         if self.ping_at <= now {
             self.ping_at = now + jittered(self.ping_interval);
@@ -175,7 +175,7 @@ mod tests {
         let mut deadlines = Deadlines::new(&config);
         deadlines.authenticated(timestamp(1100), timestamp(1000));
         assert_eq!(due_after(&mut deadlines, 39).await, []);
-        assert_eq!(due_after(&mut deadlines, 1).await, [Due::Expiring]);
+        assert_eq!(due_after(&mut deadlines, 1).await, [Due::Expiring(timestamp(1100))]);
         assert_eq!(due_after(&mut deadlines, 69).await, []);
         assert_eq!(due_after(&mut deadlines, 1).await[0], Due::Expired);
         deadlines.authenticated(timestamp(1300), timestamp(1110));
@@ -186,7 +186,7 @@ mod tests {
     async fn a_token_that_came_late_has_what_is_left_of_the_grace() {
         let mut deadlines = Deadlines::new(&Config::serve());
         deadlines.authenticated(timestamp(1000), timestamp(1004));
-        assert_eq!(due_after(&mut deadlines, 5).await, [Due::Expiring]);
+        assert_eq!(due_after(&mut deadlines, 5).await, [Due::Expiring(timestamp(1000))]);
         assert_eq!(due_after(&mut deadlines, 1).await[0], Due::Expired);
     }
 

@@ -138,7 +138,18 @@ impl Node {
     /// # Errors
     /// The answer for the publisher.
     pub(crate) async fn publish(&self, author: Author<'_>, submission: Submission) -> Result<Published, ErrorPayload> {
-        let draft = publish::draft(&self.config, author, submission, self.clock.now())?;
+        self.publish_as(author, submission, None).await
+    }
+
+    /// The same, and leaves out a connection that the author's kind does not name.
+    pub(crate) async fn publish_as(
+        &self,
+        author: Author<'_>,
+        submission: Submission,
+        except: Option<ConnectionId>,
+    ) -> Result<Published, ErrorPayload> {
+        let mut draft = publish::draft(&self.config, author, submission, self.clock.now())?;
+        draft.except = draft.except.or(except);
         let published = self.broker.publish(draft).await.map_err(unavailable)?;
         self.metrics.published.inc();
         Ok(published)

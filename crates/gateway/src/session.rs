@@ -5,6 +5,7 @@
 
 mod replay;
 mod subscribe;
+mod typing;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::node::{Admission, Handle, Node};
 use crate::outbox::Closing;
 use crate::publish::{Author, Submission};
 use crate::rate_limit::{FixedWindow, Verdict};
+use typing::{Indicator, Typing};
 
 /// Refused messages in one window that are patience enough.
 const MOST_REFUSED: u32 = 100;
@@ -62,6 +64,7 @@ pub(crate) struct Session {
     has_subprotocol: bool,
     address: IpAddr,
     invalid: FixedWindow,
+    typing: Typing,
 }
 
 /// Whether the connection goes on after a request.
@@ -71,7 +74,15 @@ impl Session {
     /// A session that [`Session::begin`] brings to life.
     #[must_use]
     pub(crate) fn new(node: Arc<Node>, admission: Admission, has_subprotocol: bool, address: IpAddr) -> Self {
-        Self { node, admission, identity: None, has_subprotocol, address, invalid: FixedWindow::default() }
+        Self {
+            node,
+            admission,
+            identity: None,
+            has_subprotocol,
+            address,
+            invalid: FixedWindow::default(),
+            typing: Typing::default(),
+        }
     }
 
     /// When the token in force runs out.
@@ -135,9 +146,9 @@ impl Session {
         let id = request.id;
         match request.message {
             ClientMessage::Ping => self.reply(id, Reply::ConnectionAck(ConnectionAck::Pong(self.pong()))),
-            ClientMessage::Authenticate { token } => self.renew(id, &token),
+            ClientMessage::Authenticate { token } => self.renew(id, &token).await,
             ClientMessage::Subscribe(subscribe) => self.subscribe(id, subscribe).await,
-            ClientMessage::Unsubscribe { rooms } => self.unsubscribe(id, rooms),
+            ClientMessage::Unsubscribe { rooms } => self.unsubscribe(id, rooms).await,
             ClientMessage::Publish(publish) => self.publish(id, publish).await,
         }
         None
@@ -194,7 +205,7 @@ impl Session {
     }
 
     /// The same user's next token: rooms that it does not grant are left, the rest goes on.
-    fn renew(&mut self, id: Option<RequestId>, token: &str) {
+    async fn renew(&mut self, id: Option<RequestId>, token: &str) {
         if let Some(retry_after) = self.node.auth_block(self.address) {
             return self.error(id, too_many("authentication attempts", retry_after));
         }
@@ -209,6 +220,7 @@ impl Session {
         lost_rooms.retain(|room| !access::is_allowed(policy, &identity, room, &Operation::Subscribe));
         lost_rooms.sort();
         self.leave(&lost_rooms);
+        self.leave_typing(&lost_rooms).await;
         let ack = AuthAck { user_id: identity.user.clone(), expires_at: identity.expires_at, lost_rooms };
         self.identity = Some(identity);
         self.reply(id, Reply::AuthAck(ack));
@@ -225,35 +237,33 @@ impl Session {
             user_id: None,
             timestamp: None,
         };
-        if let Err(refusal) = self.check_typing(&identity, &submission) {
+        let indicator =
+            (submission.event_type == "user.typing").then(|| Indicator::read(&submission.payload)).flatten();
+        if let Some((room, _)) = &indicator
+            && let Err(refusal) = self.may_type(&identity, room)
+        {
             return self.error(id, refusal);
         }
         // On hold, so that the event's own copy comes behind its acknowledgement.
         self.hub().hold(self.key());
         let author = Author::Socket(&identity, self.handle_of().id);
-        let answer = match self.node.publish(author, submission).await {
-            Ok(published) => Reply::PublishAck(published),
-            Err(refusal) => self.refusal(refusal),
-        };
+        let published = self.node.publish(author, submission).await;
+        if let (Ok(_), Some((room, indicator))) = (&published, indicator) {
+            self.note_typing(room, &indicator).await;
+        }
+        let answer = published.map_or_else(|refusal| self.refusal(refusal), Reply::PublishAck);
         let answer = self.frame(id, answer);
         let lost = self.hub().resume(self.key(), answer);
         self.tell_lost(lost);
     }
 
     /// Typing is for issues that the connection is in, unless its token grants more.
-    fn check_typing(&self, identity: &Identity, submission: &Submission) -> Result<(), ErrorPayload> {
-        #[derive(serde::Deserialize)]
-        struct Target {
-            #[serde(rename = "issueId")]
-            issue: String,
-        }
-        let Ok(name) = "user.typing".parse() else { return Ok(()) };
-        let target: Result<Target, _> = serde_json::from_str(submission.payload.get());
-        let room = target.ok().and_then(|target| Room::new("issue", &target.issue).ok());
-        let (true, Some(room)) = (submission.event_type == "user.typing", room) else { return Ok(()) };
-        let is_granted =
-            identity.grants.as_ref().is_some_and(|grants| grants.allows(&room, &Operation::PublishType(name)));
-        if is_granted || self.hub().position(self.key(), &room).is_some() {
+    fn may_type(&self, identity: &Identity, room: &Room) -> Result<(), ErrorPayload> {
+        let is_granted = |name| {
+            let operation = Operation::PublishType(name);
+            identity.grants.as_ref().is_some_and(|grants| grants.allows(room, &operation))
+        };
+        if self.hub().position(self.key(), room).is_some() || "user.typing".parse().is_ok_and(is_granted) {
             return Ok(());
         }
         Err(ErrorPayload::new(ErrorCode::Forbidden, format!("join {room} to type there")))

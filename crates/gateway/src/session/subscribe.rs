@@ -114,7 +114,7 @@ impl Session {
     }
 
     /// Leaves the rooms: behind the answer nothing of them comes.
-    pub(super) fn unsubscribe(&mut self, id: Option<RequestId>, names: Vec<String>) {
+    pub(super) async fn unsubscribe(&mut self, id: Option<RequestId>, names: Vec<String>) {
         if let Some(refusal) = self.too_many_rooms(&names) {
             return self.error(id, refusal);
         }
@@ -122,7 +122,8 @@ impl Session {
         for name in names {
             let outcome = match parse_room(&self.node.config, &name) {
                 Ok(room) => {
-                    self.leave(&[room]);
+                    self.leave(std::slice::from_ref(&room));
+                    self.leave_typing(&[room]).await;
                     RoomOutcome::Unsubscribed
                 }
                 Err(refusal) => RoomOutcome::Denied { code: refusal.code },

@@ -23,4 +23,5 @@ mod server;
 mod slow;
 mod smoke;
 mod tokens;
+mod typing;
 mod upgrades;
