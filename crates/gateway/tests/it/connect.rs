@@ -77,6 +77,23 @@ async fn an_empty_token_is_a_bad_token_wherever_it_stands() {
 }
 
 #[tokio::test]
+async fn the_query_is_decoded_and_its_first_token_counts() {
+    let gateway = start(config());
+    let [header, _, query] = tokens(&gateway);
+    let with = |query: &str| {
+        let mut request = upgrade();
+        *request.uri_mut() = format!("ws://gateway.test/ws?{query}").parse().unwrap();
+        request
+    };
+    let encoded = query.replace('.', "%2E");
+    assert_eq!(user_of(&gateway, with(&format!("a=%ff&b&&Token=x&token={encoded}"))).await, "query");
+    assert_eq!(user_of(&gateway, with(&format!("token={query}&token={header}"))).await, "query");
+    let ack =
+        Client::open(&gateway, with("tokens=x")).await.ask(json!({"action": "authenticate", "token": header})).await;
+    assert_eq!(ack["payload"]["userId"], "header", "without a token the first frame brings it");
+}
+
+#[tokio::test]
 async fn the_token_in_the_query_can_be_switched_off() {
     let gateway = start(Config { query_token: false, ..config() });
     let [header, _, query] = tokens(&gateway);

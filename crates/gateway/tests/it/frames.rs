@@ -118,6 +118,27 @@ async fn requests_without_an_id_are_answered_without_one_and_unknown_fields_are_
 }
 
 #[tokio::test]
+async fn what_is_nested_without_end_harms_nobody() {
+    let gateway = start(config());
+    let mut client = Client::join(&gateway, "u", json!({"*": ["*"]})).await;
+    let (open, close) = ("[".repeat(30_000), "]".repeat(30_000));
+    for text in
+        [open.clone(), format!(r#"{{"type":{open}{close}}}"#), format!(r#"{{"id":{open}{close},"type":"ping"}}"#)]
+    {
+        client.send_text(&text).await;
+        client.is_refused("INVALID_MESSAGE").await;
+    }
+    client.send_text(&format!(r#"{{"type":"ping","ignored":{open}{close}}}"#)).await;
+    assert_eq!(client.receive().await["payload"]["message"], "pong");
+    for name in ["custom.event", "issue.updated", "user.typing"] {
+        let event = format!(r#"{{"type":"{name}","payload":{open}{close}}}"#);
+        client.send_text(&format!(r#"{{"action":"publish","rooms":["team:a"],"event":{event}}}"#)).await;
+        assert_eq!(client.is_refused("INVALID_PAYLOAD").await["payload"]["pointer"], "/payload", "{name}");
+    }
+    client.is_quiet().await;
+}
+
+#[tokio::test]
 async fn a_binary_message_is_no_message_and_the_connection_survives() {
     let gateway = start(config());
     let mut client = client(&gateway).await;

@@ -22,6 +22,7 @@ async fn unknown_paths_and_other_methods_are_problems() {
                 "{path}"
             );
             assert_eq!((&problem["status"], &problem["title"]), (&json!(404), &json!("Not Found")));
+            assert_eq!(problem["code"], "INVALID_MESSAGE", "every problem has a code");
         }
     }
     for (method, path, allowed) in [
@@ -37,6 +38,55 @@ async fn unknown_paths_and_other_methods_are_problems() {
         assert_eq!(headers["content-type"], "application/problem+json");
         assert_eq!(headers["allow"], allowed, "{method} {path}");
     }
+}
+
+#[tokio::test]
+async fn a_call_brings_its_token_in_the_header_and_nowhere_else() {
+    let gateway = start(config());
+    let token = token(&gateway, "u", json!({"*": ["*"]}));
+    let path = format!("/api/v1/ws/stats?token={token}");
+    assert_eq!(call(&gateway, request("GET", &path, None, Value::Null)).await.0, 401);
+    let with = async |value: String| {
+        let mut request = request("GET", "/api/v1/ws/stats", None, Value::Null);
+        request.headers_mut().insert("authorization", value.parse().unwrap());
+        call(&gateway, request).await.0
+    };
+    assert_eq!(with(format!("bearer {token}")).await, 200);
+    for value in [token.clone(), format!("Basic {token}"), "Bearer".into(), format!("Bearer {token} {token}")] {
+        assert_eq!(with(value).await, 401);
+    }
+}
+
+#[tokio::test]
+async fn history_needs_its_grant_and_a_room() {
+    let gateway = start(config());
+    let get = async |grants: Value, path: &str| {
+        let token = token(&gateway, "u", grants);
+        let (status, _, answer) = call(&gateway, request("GET", path, Some(&token), Value::Null)).await;
+        (status, answer["code"].clone())
+    };
+    let path = "/api/v1/rooms/team:a/history";
+    assert_eq!(get(json!({"team:a": ["history"]}), path).await, (200, Value::Null));
+    for grants in [json!({"team:a": ["subscribe", "publish", "presence"]}), json!({"team:b": ["*"]}), Value::Null] {
+        assert_eq!(get(grants, path).await, (403, json!("FORBIDDEN")));
+    }
+    let all = || json!({"*": ["*"]});
+    for room in ["nowhere", "team:", "planet:earth", "team:a%20b", "%ff"] {
+        let path = format!("/api/v1/rooms/{room}/history");
+        assert_eq!(get(all(), &path).await, (422, json!("INVALID_ROOM")), "{room}");
+    }
+    for query in ["since=", "since=nonsense", "limit=0", "limit=1001", "limit=-1", "limit=many"] {
+        assert_eq!(get(all(), &format!("{path}?{query}")).await, (400, json!("INVALID_MESSAGE")), "{query}");
+    }
+    assert_eq!(call(&gateway, request("GET", path, None, Value::Null)).await.0, 401);
+}
+
+#[tokio::test]
+async fn the_schema_is_for_everybody() {
+    let gateway = start(config());
+    let (status, headers, schema) = call(&gateway, request("GET", "/schema/schema.json", None, Value::Null)).await;
+    assert_eq!((status, &headers["content-type"]), (200, &"application/schema+json".parse().unwrap()));
+    assert!(schema["$defs"].is_object());
 }
 
 async fn from_origin(gateway: &Gateway, method: &str, path: &str, origin: &str) -> (u16, http::HeaderMap) {

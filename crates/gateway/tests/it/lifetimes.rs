@@ -62,6 +62,9 @@ async fn a_peer_that_is_gone_is_forgotten_though_it_answers_no_close() {
     let _client = Client::join(&gateway, "u", Value::Null).await;
     sleep(Duration::from_secs(63)).await;
     assert_eq!(gateway.stats().total_clients, 0);
+    let request = crate::harness::request("GET", "/metrics", None, Value::Null);
+    let metrics = crate::harness::call(&gateway, request).await.2;
+    assert!(metrics.as_str().unwrap().contains("roomcast_heartbeat_timeouts_total 1\n"), "{metrics}");
 }
 
 #[tokio::test(start_paused = true)]
