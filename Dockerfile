@@ -7,13 +7,14 @@ ARG DEBIAN=bookworm
 
 # What decides which dependencies are built: manifests and the lock file, with every crate emptied to one line. This stage
 # runs at every change, but its result stays the same until a manifest does, and then the next stage comes from the cache.
-# A new crate needs no line here.
+# A new crate needs no line here. The modes of files are made alike, for they differ between checkouts and count.
 FROM debian:${DEBIAN}-slim AS manifests
 WORKDIR /build
 COPY . .
 RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock ! -path '*/src/lib.rs' ! -path '*/src/main.rs' -delete \
     && find . -type d -empty -delete \
-    && find . -name '*.rs' | while read -r file; do echo 'fn main() {}' > "$file"; done
+    && find . -name '*.rs' | while read -r file; do echo 'fn main() {}' > "$file"; done \
+    && chmod -R u=rwX,go=rX .
 
 FROM rust:${RUST_VERSION}-slim-${DEBIAN} AS build
 WORKDIR /build
