@@ -1,9 +1,10 @@
 //! The broker: gives events their positions, keeps them, and hands them to the hub.
 //!
-//! Owns the streams. [`memory`] is the embedded one; another keeps them in Redis. There is one way from a publisher to a
+//! Owns the streams. [`memory`] is the embedded one; [`redis`] keeps them where several nodes share them. There is one way from a publisher to a
 //! subscriber, on the publishing node too: broker, [`Deliver`], hub, outbox.
 
 pub mod memory;
+pub mod redis;
 
 use std::sync::Arc;
 

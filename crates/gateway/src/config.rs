@@ -64,6 +64,16 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Addresses of sentinels. They may hold passwords, so they show nothing of themselves in logs.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct RedisSentinels(pub Vec<String>);
+
+impl fmt::Debug for RedisSentinels {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "({} sentinels)", self.0.len())
+    }
+}
+
 /// Everything that can be configured. [`Config::dev`] and [`Config::serve`] are the two starting points.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -87,8 +97,16 @@ pub struct Config {
     pub room_access: RoomAccess,
     /// Kinds of room beside the built-in ones.
     pub room_kinds: Vec<String>,
-    /// Address of Redis, for several nodes.
-    pub redis_url: Option<String>,
+    /// Address of Redis, for several nodes: `redis://user:password@host:port/db`, or `rediss://`. It may hold a password.
+    pub redis_url: Option<Secret>,
+    /// What every key and channel in Redis begins with.
+    pub redis_prefix: String,
+    /// Whether Redis never comes back with older data than it had: then epochs outlive its restarts.
+    pub redis_durable: bool,
+    /// Sentinels, as `host:port` or as URLs, that name the primary in place of the host of `redis_url`.
+    pub redis_sentinels: RedisSentinels,
+    /// The name under which the sentinels know the primary.
+    pub redis_master: Option<String>,
     /// Events kept per room.
     pub history_size: usize,
     /// How long events are kept.
@@ -179,6 +197,10 @@ impl Config {
             room_access: RoomAccess::Grants,
             room_kinds: Vec::new(),
             redis_url: None,
+            redis_prefix: "roomcast:".into(),
+            redis_durable: false,
+            redis_sentinels: RedisSentinels::default(),
+            redis_master: None,
             history_size: 1000,
             history_ttl: Duration::from_secs(600),
             recovery_limit: None,
