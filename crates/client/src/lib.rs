@@ -55,3 +55,8 @@ pub use transport::ByteStream;
 fn new_event_id() -> String {
     uuid::Uuid::now_v7().to_string()
 }
+
+/// The README's programs, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
