@@ -33,6 +33,7 @@ mod driver;
 mod error;
 mod mailbox;
 pub mod options;
+mod portion;
 mod publisher;
 mod registry;
 mod state;
