@@ -33,6 +33,7 @@ mod driver;
 mod error;
 mod mailbox;
 pub mod options;
+mod portion;
 mod publisher;
 mod registry;
 mod state;
@@ -55,3 +56,8 @@ pub use transport::ByteStream;
 fn new_event_id() -> String {
     uuid::Uuid::now_v7().to_string()
 }
+
+/// The README's programs, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -3,6 +3,7 @@
 //! Owns the decisions about one connection's requests, one after the other, each answered before the next is looked at.
 //! Knows no socket: frames come in as text and go out through the outbox.
 
+mod repair;
 mod replay;
 mod subscribe;
 mod typing;
@@ -89,6 +90,12 @@ impl Session {
     #[must_use]
     pub(crate) fn expires_at(&self) -> Option<Timestamp> {
         self.identity.as_ref().map(|identity| identity.expires_at)
+    }
+
+    /// A session of somebody whose token was checked elsewhere.
+    #[cfg(test)]
+    pub(crate) fn assume(&mut self, identity: Identity) {
+        self.identity = Some(identity);
     }
 
     /// Carries out what the upgrade brought.
