@@ -50,9 +50,6 @@ pub(crate) fn warnings(config: &Config) -> Vec<String> {
             "HOST is {host}, which is not loopback: anybody who reaches this gateway can mint tokens by POST /dev/token"
         ));
     }
-    if config.redis_url.is_some() {
-        warnings.push("REDIS_URL is set, but this version does not use it yet: one node, embedded broker".into());
-    }
     warnings
 }
 

@@ -37,7 +37,7 @@ async fn serve(
     let signals = Signals::catch()?;
     let config = configuration.config.clone();
     let (wanted, admin) = (SocketAddr::new(config.host, config.port), config.admin_addr);
-    let gateway = Gateway::start(config).map_err(|error| configuration.cannot_work(&error))?;
+    let gateway = Gateway::connect(config).await.map_err(|error| configuration.cannot_work(&error))?;
     let listener = server::bind(wanted).map_err(|error| not_bound(wanted, &error))?;
     let operator = admin.map(bind_admin).transpose()?;
     let address = listener.local_addr().map_err(|error| not_bound(wanted, &error))?;

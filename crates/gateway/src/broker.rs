@@ -1,10 +1,13 @@
 //! The broker: gives events their positions, keeps them, and hands them to the hub.
 //!
-//! Owns the streams. [`memory`] is the embedded one; [`redis`] keeps them where several nodes share them. There is one way from a publisher to a
-//! subscriber, on the publishing node too: broker, [`Deliver`], hub, outbox.
+//! Owns the streams. [`memory`] is the embedded one; [`redis`] keeps them where several nodes share them. There is one way
+//! from a publisher to a subscriber, on the publishing node too: broker, [`Deliver`], hub, outbox.
 
 pub mod memory;
 pub mod redis;
+
+#[cfg(test)]
+pub(crate) mod contract;
 
 use std::sync::Arc;
 
@@ -63,6 +66,11 @@ pub trait Broker: Send + Sync + 'static {
 
     /// Forgets what is too old. Called every few seconds.
     fn sweep(&self);
+
+    /// What the broker has to do by itself, as long as the node runs; called once.
+    fn run(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 
     /// Whether publishing and opening work at the moment.
     fn is_ready(&self) -> bool;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::broker::redis as shared;
 use crate::origin::Origin;
 
 /// Whether the gateway serves a developer's own machine or the world.
@@ -262,10 +263,25 @@ impl Config {
                 "expected at least twice MAX_MESSAGE_BYTES, or the largest event closes its readers",
             );
         }
-        if self.redis_url.is_some() && self.mode == Mode::Serve {
-            return problem("REDIS_URL", "this version runs on its embedded broker only; unset it and run one node");
+        self.validate_redis()
+    }
+
+    fn validate_redis(&self) -> Result<(), InvalidConfig> {
+        let problem = |key, problem: &str| Err(InvalidConfig { key, problem: problem.into() });
+        let has_sentinels = !self.redis_sentinels.0.is_empty();
+        if has_sentinels && self.redis_master.is_none() {
+            return problem("REDIS_MASTER", "not set; expected the name under which REDIS_SENTINELS know the primary");
         }
-        Ok(())
+        if self.redis_master.is_some() && !has_sentinels {
+            return problem("REDIS_SENTINELS", "not set; expected addresses, since REDIS_MASTER is for sentinels only");
+        }
+        if self.redis_url.is_none() {
+            return match has_sentinels {
+                true => problem("REDIS_URL", "not set; expected user, password and database for REDIS_SENTINELS"),
+                false => Ok(()),
+            };
+        }
+        shared::check_address(self)
     }
 
     /// Whether rooms of the kind exist here.

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::broker::redis as shared;
 use crate::clock::Clock;
 use crate::config::{Config, InvalidConfig};
 use crate::http;
@@ -71,7 +72,20 @@ impl Gateway {
     /// [`InvalidConfig`] when the configuration cannot work.
     pub fn start_with_clock(config: Config, clock: Clock) -> Result<Self, InvalidConfig> {
         config.validate()?;
-        Ok(Self { node: Node::start(config, clock, connections_by_open_files()) })
+        Ok(Self { node: Node::start(config, clock, connections_by_open_files())? })
+    }
+
+    /// The same as [`start`](Self::start), but looks at Redis first, where it is configured: a gateway that could never work
+    /// with it does not start. One that is only away does not stand in the way; the gateway is not ready until it is there.
+    ///
+    /// # Errors
+    /// [`InvalidConfig`] when the configuration cannot work, also with the Redis that it names.
+    pub async fn connect(config: Config) -> Result<Self, InvalidConfig> {
+        config.validate()?;
+        if config.redis_url.is_some() {
+            shared::check_server(&config).await?;
+        }
+        Self::start(config)
     }
 
     /// The routes, to be mounted into an axum application. Serve it with

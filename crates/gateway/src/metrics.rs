@@ -67,6 +67,8 @@ pub(crate) struct Metrics {
     connection_errors: Family<ByReason, Counter>,
     rate_limited: Family<ByLimit, Counter>,
     holes: Family<ByEnd, Counter>,
+    /// Messages on the bus between nodes that were none of this version.
+    pub bus_messages_ignored: Counter,
 }
 
 impl Metrics {
@@ -97,6 +99,7 @@ impl Metrics {
             connection_errors: Family::default(),
             rate_limited: Family::default(),
             holes: Family::default(),
+            bus_messages_ignored: Counter::default(),
             registry: Registry::default(),
         };
         registry.register("connections", "Open WebSocket connections", metrics.connections.clone());
@@ -122,6 +125,11 @@ impl Metrics {
             "holes",
             "Holes in a connection's events, by how they ended: filled from history, or told as a gap",
             metrics.holes.clone(),
+        );
+        registry.register(
+            "bus_messages_ignored",
+            "Messages from other nodes that were not understood",
+            metrics.bus_messages_ignored.clone(),
         );
         registry.register("events_published", "Events published through this node", metrics.published.clone());
         registry.register("events_delivered", "Events queued for connections", metrics.delivered.clone());

@@ -19,9 +19,10 @@ use tokio_util::task::TaskTracker;
 use crate::address;
 use crate::auth::{Authenticator, BadToken, Identity};
 use crate::broker::memory::MemoryBroker;
-use crate::broker::{Broker, DELIVER_QUEUE, Deliver, Unavailable};
+use crate::broker::redis as shared;
+use crate::broker::{Broker, DELIVER_QUEUE, Unavailable};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, InvalidConfig};
 use crate::hub::{ConnectionId, Hub, MemberKey, Touched};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
@@ -88,27 +89,48 @@ pub(crate) struct Admission {
 }
 
 impl Node {
-    /// A node with its embedded broker, its tasks running.
-    pub(crate) fn start(config: Config, clock: Clock, max_connections: usize) -> Arc<Self> {
-        Self::start_with(config, clock, max_connections, |config, deliver| Arc::new(MemoryBroker::new(config, deliver)))
+    /// A node with the configured broker, its tasks running.
+    ///
+    /// # Errors
+    /// When the broker cannot work with this configuration.
+    pub(crate) fn start(config: Config, clock: Clock, max_connections: usize) -> Result<Arc<Self>, InvalidConfig> {
+        let (deliver, publications) = mpsc::channel(DELIVER_QUEUE);
+        let metrics = Metrics::new();
+        let broker: Arc<dyn Broker> = match config.redis_url {
+            None => Arc::new(MemoryBroker::new(&config, deliver)),
+            Some(_) => Arc::new(shared::RedisBroker::new(&config, deliver, metrics.bus_messages_ignored.clone())?),
+        };
+        Ok(Self::assemble(config, clock, max_connections, metrics, broker, publications))
     }
 
     /// The same over another broker, which is told where to deliver.
+    #[cfg(test)]
     pub(crate) fn start_with(
         config: Config,
         clock: Clock,
         max_connections: usize,
-        broker: impl FnOnce(&Config, Deliver) -> Arc<dyn Broker>,
+        broker: impl FnOnce(&Config, crate::broker::Deliver) -> Arc<dyn Broker>,
     ) -> Arc<Self> {
         let (deliver, publications) = mpsc::channel(DELIVER_QUEUE);
         let broker = broker(&config, deliver);
+        Self::assemble(config, clock, max_connections, Metrics::new(), broker, publications)
+    }
+
+    fn assemble(
+        config: Config,
+        clock: Clock,
+        max_connections: usize,
+        metrics: Metrics,
+        broker: Arc<dyn Broker>,
+        publications: mpsc::Receiver<Arc<Publication>>,
+    ) -> Arc<Self> {
         let node = Arc::new(Self {
             authenticator: Authenticator::new(&config, clock.clone()),
             auth_failures: RateLimiter::new(config.auth_attempts_per_minute, AUTH_WINDOW),
             max_connections: config.max_connections.unwrap_or(max_connections),
             config,
             clock,
-            metrics: Metrics::new(),
+            metrics,
             hub: Hub::default(),
             wheel: Wheel::new(),
             broker,
@@ -123,6 +145,7 @@ impl Node {
         node.spawn(|node| async move { node.wheel.run().await });
         node.spawn(|node| async move { node.sweep().await });
         node.spawn(|node| async move { node.verify().await });
+        node.spawn(|node| async move { node.broker.run().await });
         node
     }
 

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::config::{Config, LogFormat, RoomAccess, Secret};
+use crate::config::{Config, LogFormat, RedisSentinels, RoomAccess, Secret};
 
 /// One setting.
 #[derive(Debug)]
@@ -169,7 +169,11 @@ settings! {
         _ => return Err("grants or open".into()),
     };
     ROOM_KINDS, "none", "comma-separated kinds of room beside workspace, team, issue, project, cycle and user", |config, value| config.room_kinds = room_kinds(value)?;
-    REDIS_URL (secret), "the embedded broker", "address of Redis, for several nodes (from a later version on)", |config, value| config.redis_url = Some(text(value)?);
+    REDIS_URL (secret), "the embedded broker", "address of Redis, for several nodes: redis://user:password@host:port/db, or rediss:// for TLS", |config, value| config.redis_url = Some(Secret::new(text(value)?));
+    REDIS_PREFIX, "roomcast:", "what keys and channels in Redis begin with", |config, value| config.redis_prefix = text(value)?;
+    REDIS_DURABLE, "false", "whether Redis never comes back with older data: then positions outlive its restarts", |config, value| config.redis_durable = boolean(value)?;
+    REDIS_SENTINELS (secret), "none", "comma-separated sentinels as host:port, which name the primary in place of the host in REDIS_URL", |config, value| config.redis_sentinels = RedisSentinels(items(value).map(Into::into).collect());
+    REDIS_MASTER, "none", "name of the primary among the sentinels", |config, value| config.redis_master = Some(text(value)?);
     HISTORY_SIZE, "1000", "events kept per room", |config, value| config.history_size = number(value, 0, 1_000_000)?;
     HISTORY_TTL, "10m", "how long events are kept", |config, value| config.history_ttl = duration(value, Unit::Seconds)?;
     RECOVERY_LIMIT, "all that are kept", "missed events that are replayed per room; more are told as a gap", |config, value| config.recovery_limit = Some(number(value, 0, 1_000_000)?);
@@ -329,7 +333,7 @@ mod tests {
             let default = setting.default.split(';').next().unwrap();
             if (setting.apply)(&mut config, default).is_ok() && !setting.secret {
                 let found = format!("{config:?}");
-                let unset = ["JWT_ISSUER", "JWT_AUDIENCE", "ROOM_KINDS"].contains(&setting.name);
+                let unset = ["JWT_ISSUER", "JWT_AUDIENCE", "ROOM_KINDS", "REDIS_MASTER"].contains(&setting.name);
                 assert!(unset || found == format!("{:?}", Config::serve()), "{}", setting.name);
             }
         }

@@ -10,6 +10,8 @@ mod complaint;
 mod feed;
 mod link;
 mod message;
+#[cfg(test)]
+mod outages;
 mod scripts;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -40,12 +42,12 @@ pub struct RedisBroker {
     feed: Feed,
     /// How often the counters of held rooms are touched.
     refresh: Duration,
-    /// What [`RedisBroker::run`] takes.
+    /// What [`Broker::run`] takes.
     requests: Mutex<Option<mpsc::Receiver<Wanted>>>,
 }
 
 impl RedisBroker {
-    /// A broker that delivers there and counts what it ignores. It does nothing until it [runs](Self::run).
+    /// A broker that delivers there and counts what it ignores. It does nothing until it [runs](Broker::run).
     ///
     /// # Errors
     /// [`InvalidConfig`] when the address cannot be read.
@@ -57,14 +59,6 @@ impl RedisBroker {
         let link = Arc::new(Link::new(address.clone(), scripts.clone(), config.redis_durable));
         let (feed, requests) = Feed::new(address, scripts.clone(), link.clone(), deliver, ignored);
         Ok(Self { scripts, link, feed, refresh, requests: Mutex::new(Some(requests)) })
-    }
-
-    /// Keeps the connections, until it is dropped. Runs once.
-    pub async fn run(&self) {
-        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(requests) = requests {
-            tokio::join!(self.link.keep(), self.feed.run(requests), self.refresh());
-        }
     }
 
     /// Touches the counters of held rooms, so that they outlive their last member by the configured time.
@@ -123,8 +117,7 @@ impl Broker for RedisBroker {
             let mut left: VecDeque<_> = rooms.into();
             while !left.is_empty() {
                 let wanted = left.make_contiguous();
-                let read: Vec<RawPage> =
-                    self.link.run(|server| self.scripts.history(server, wanted, limit)).await?;
+                let read: Vec<RawPage> = self.link.run(|server| self.scripts.history(server, wanted, limit)).await?;
                 if read.is_empty() {
                     return Err(Unavailable);
                 }
@@ -148,6 +141,16 @@ impl Broker for RedisBroker {
 
     fn release(&self, rooms: &[Room]) {
         self.feed.release(rooms);
+    }
+
+    /// Keeps the connections.
+    fn run(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(requests) = requests {
+                tokio::join!(self.link.keep(), self.feed.run(requests), self.refresh());
+            }
+        })
     }
 
     /// Redis forgets by itself.

@@ -96,9 +96,14 @@ mod tests {
     fn what_is_no_text_of_this_version_is_refused() {
         let good = format!("1\ne:1\n\n1\nteam:a k3x9:7\n{HEAD}");
         assert!(decode(good.clone().into_bytes()).is_some());
-        for (from, to) in
-            [("1\ne", "2\ne"), ("e:1\n", "\n"), ("\n\n1", "\nx\n1"), ("\n1\n", "\n0\n"), ("\n1\n", "\n129\n"), ("\n1\n", "\n2\n")]
-        {
+        for (from, to) in [
+            ("1\ne", "2\ne"),
+            ("e:1\n", "\n"),
+            ("\n\n1", "\nx\n1"),
+            ("\n1\n", "\n0\n"),
+            ("\n1\n", "\n129\n"),
+            ("\n1\n", "\n2\n"),
+        ] {
             assert!(decode(good.replacen(from, to, 1).into_bytes()).is_none(), "{from:?} -> {to:?}");
         }
         for (from, to) in [("team:a k", "team:a"), ("team:a", "team"), (":7", ":x"), ("{\"type\"", "\"type\"")] {

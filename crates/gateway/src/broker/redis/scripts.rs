@@ -186,8 +186,7 @@ impl FromRedisValue for Placed {
 
 impl FromRedisValue for RawPage {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
-        let (latest, gap, end, more, texts) =
-            <(String, String, u64, i64, Vec<Vec<u8>>)>::from_redis_value(value)?;
+        let (latest, gap, end, more, texts) = <(String, String, u64, i64, Vec<Vec<u8>>)>::from_redis_value(value)?;
         let gap = match gap.as_str() {
             "" => None,
             "epoch" => Some(GapReason::EpochChanged),
