@@ -31,10 +31,13 @@ const CURL: Need = Need { name: "curl", packages: &["curl"], is_there: || shell:
 
 const OPENSSL: Need = Need { name: "OpenSSL", packages: &["openssl"], is_there: || shell::has("openssl", "version") };
 
+const REDIS: Need =
+    Need { name: "redis-server", packages: &["redis-server"], is_there: || shell::has("redis-server", "--version") };
+
 impl Part {
     fn needs(self) -> &'static [Need] {
         match self {
-            Self::Rust => &[],
+            Self::Rust => &[REDIS],
             Self::Schema | Self::Node => &[NODE, NPM],
             Self::Browser => &[NODE, NPM, CHROMIUM],
             Self::Python => &[PYTHON],

@@ -117,8 +117,17 @@ fn settings_that_contradict_each_other_are_refused() {
     let mut command = directory.roomcast(&["serve", "--ping-interval-ms", "60s"]);
     assert_refused(command.env("JWT_SECRET", SECRET), &["IDLE_TIMEOUT_MS", "PING_INTERVAL_MS"]);
     let mut command = directory.roomcast(&["serve"]);
-    let redis = command.env("JWT_SECRET", SECRET).env("REDIS_URL", "redis://localhost");
-    assert_refused(redis, &["REDIS_URL (environment)", "embedded broker"]);
+    let sentinels = command.env("JWT_SECRET", SECRET).env("REDIS_SENTINELS", "localhost:26379");
+    assert_refused(sentinels, &["REDIS_MASTER", "not set"]);
+}
+
+#[test]
+fn a_redis_address_that_is_none_is_refused_and_not_shown() {
+    let directory = Directory::new();
+    let mut command = directory.roomcast(&["serve"]);
+    let redis = command.env("JWT_SECRET", SECRET).env("REDIS_URL", "http://:hush@localhost");
+    assert_refused(redis, &["REDIS_URL (environment)", "rediss://"]);
+    assert!(!run(redis).stderr.contains("hush"));
 }
 
 #[test]

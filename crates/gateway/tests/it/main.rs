@@ -18,6 +18,8 @@ mod positions;
 mod publish;
 mod raw;
 mod recovery;
+mod redis_nodes;
+mod redis_server;
 mod rooms;
 mod server;
 mod slow;

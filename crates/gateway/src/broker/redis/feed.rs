@@ -25,7 +25,7 @@ use super::scripts::Scripts;
 use crate::broker::{Deliver, Unavailable};
 
 /// A room stays subscribed this long after its last member: many come back at once.
-const LINGER: Duration = Duration::from_secs(10);
+pub(super) const LINGER: Duration = Duration::from_secs(10);
 
 /// Rooms in one command.
 const BATCH: usize = 512;

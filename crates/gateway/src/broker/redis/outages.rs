@@ -160,7 +160,7 @@ async fn emptied_data_begin_a_new_epoch_and_the_broker_goes_on() {
 #[tokio::test]
 async fn a_frozen_server_makes_publishing_fail_soon_and_a_repeat_does_no_harm() {
     let server = RedisServer::start();
-    let mut stage = stage(&server).await;
+    let stage = stage(&server).await;
     stage.open(&["team:a"]).await;
     server.freeze();
     for _ in 0..3 {
@@ -231,8 +231,8 @@ async fn a_server_that_was_a_replica_in_between_has_a_new_epoch() {
     publish_at_last(&stage, "2", "team:a").await;
     server.command(&["REPLICAOF", "127.0.0.1", &other.port.to_string()]);
     eventually("it follows", || server.command(&["INFO", "replication"]).contains("master_link_status:up")).await;
-    server.command(&["REPLICAOF", "NO", "ONE"]);
     eventually("the node has noticed", || !stage.broker.is_ready()).await;
+    server.command(&["REPLICAOF", "NO", "ONE"]);
     let after = publish_at_last(&stage, "3", "team:a").await;
     assert_ne!(after.epoch, before.epoch, "the position of the second event would be given again");
 }
@@ -244,7 +244,11 @@ async fn a_first_replica_changes_nothing() {
     let before = stage.publish("1", &["team:a"]).await.positions[&room("team:a")];
     replica.command(&["REPLICAOF", "127.0.0.1", &server.port.to_string()]);
     eventually("it follows", || replica.command(&["INFO", "replication"]).contains("master_link_status:up")).await;
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    // With its first replica a primary gives its changes another name, and the node takes note.
+    let replication = server.command(&["INFO", "replication"]);
+    let name = replication.split("master_replid:").nth(1).unwrap().split('\r').next().unwrap().to_owned();
+    let noted = || server.command(&["HGET", "roomcast:life", "replid"]);
+    eventually("the node has taken note", || noted() == name).await;
     assert_eq!(publish_at_last(&stage, "2", "team:a").await, Position { offset: 2, ..before });
 }
 
