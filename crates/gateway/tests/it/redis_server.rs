@@ -19,6 +19,7 @@ pub(crate) struct RedisServer {
     options: Vec<String>,
 }
 
+#[allow(dead_code, reason = "each binary of tests uses its part")]
 impl RedisServer {
     /// A server that saves only when it is told to.
     pub(crate) fn start() -> Self {
@@ -36,7 +37,6 @@ impl RedisServer {
     }
 
     /// A sentinel that watches the primary on that port, and finds two of three enough to replace it.
-    #[allow(dead_code, reason = "not every binary of tests has sentinels")]
     pub(crate) fn sentinel(name: &str, primary: u16) -> Self {
         let (folder, port) = (folder(), free_port());
         let text = format!(
