@@ -45,8 +45,8 @@ impl Session {
         let since = |room: &Room| Some((room.clone(), Some(*request.since.get(room.as_str())?)));
         let wanted: Vec<_> = rooms.iter().filter_map(since).collect();
         let (Ok(positions), Ok(pages)) = self.join_and_read(rooms, wanted).await else {
-            let denied = RoomOutcome::Denied { code: ErrorCode::Unavailable };
-            return (rooms.iter().map(|room| (room.to_string(), denied)).collect(), replay);
+            let outcome = |room: &Room| (room.to_string(), self.without_broker(room, request));
+            return (rooms.iter().map(outcome).collect(), replay);
         };
         let mut pages = pages.into_iter();
         let mut outcomes = Vec::with_capacity(rooms.len());
@@ -85,11 +85,20 @@ impl Session {
             return (positions, Ok(Vec::new()));
         }
         let limit = self.node.config.recovery_limit.unwrap_or(self.node.config.history_size);
-        let pages = self.node.broker.history(since, limit).await;
-        if pages.is_err() {
-            self.leave(rooms);
+        (positions, self.node.broker.history(since, limit).await)
+    }
+
+    /// What becomes of a room while the broker is away: whoever is in it and asks for nothing more stays, and everybody else
+    /// is out of it and keeps its position.
+    fn without_broker(&self, room: &Room, request: &Subscribe) -> RoomOutcome {
+        let joined = self.hub().position(self.key(), room);
+        match joined.filter(|_| !request.since.contains_key(room.as_str())) {
+            Some(position) => RoomOutcome::Subscribed { position, presence: None },
+            None => {
+                self.leave(std::slice::from_ref(room));
+                RoomOutcome::Denied { code: ErrorCode::Unavailable }
+            }
         }
-        (positions, pages)
     }
 
     /// Sends what was missed, as fast as the socket takes it.
