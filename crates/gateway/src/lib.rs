@@ -29,6 +29,7 @@ mod metrics;
 mod node;
 pub mod origin;
 mod outbox;
+mod presence;
 mod publication;
 mod publish;
 pub mod rate_limit;
