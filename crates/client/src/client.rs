@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use roomcast_protocol::event::UserTyping;
-use roomcast_protocol::{Event, NewEvent, Published, Room};
+use roomcast_protocol::{Event, NewEvent, Position, Published, Room};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::driver::{Command, Driver, Publishing};
 use crate::mailbox::Mailbox;
 use crate::options::Options;
+use crate::registry::RoomSince;
 use crate::subscription::Departures;
 use crate::{ClientBuilder, ConnectionState, Error, ErrorKind, Subscription};
 
@@ -55,7 +56,8 @@ impl Client {
         self.state.clone()
     }
 
-    /// Subscribes to a room. Returns when the gateway has said yes: every later event of the room comes.
+    /// Subscribes to a room. Returns when the gateway has said yes: every later event of the room comes, and
+    /// [`Subscription::position`] says later than what.
     ///
     /// Subscriptions share rooms: the second one to a room is answered at once, and the gateway learns of the end of the last.
     ///
@@ -63,7 +65,7 @@ impl Client {
     /// [`Denied`](ErrorKind::Denied) when the gateway refuses the room, [`Timeout`](ErrorKind::Timeout) when no answer came
     /// in time, also because there is no connection, [`Closed`](ErrorKind::Closed) when the client has ended.
     pub async fn subscribe(&self, room: Room) -> Result<Subscription, Error> {
-        self.subscribe_all([room]).await
+        self.join([(room, None)]).await
     }
 
     /// Subscribes to several rooms by one request and as one stream. Succeeds when one room or more is joined; each refused
@@ -72,7 +74,34 @@ impl Client {
     /// # Errors
     /// As [`subscribe`](Self::subscribe), where `Denied` means that all rooms were; [`Invalid`](ErrorKind::Invalid) without rooms.
     pub async fn subscribe_all(&self, rooms: impl IntoIterator<Item = Room>) -> Result<Subscription, Error> {
-        let rooms: Vec<Room> = rooms.into_iter().collect();
+        self.join(rooms.into_iter().map(|room| (room, None))).await
+    }
+
+    /// Subscribes to a room from a position on, which an earlier subscription told: the application has everything up to
+    /// it. The first delivery says how it goes on: [`Resumed`](crate::Delivery::Resumed), and every missed event follows,
+    /// or [`Gap`](crate::Delivery::Gap), and the room's state is to be loaded anew.
+    ///
+    /// Other subscriptions to the room notice nothing of it.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub async fn subscribe_since(&self, room: Room, position: Position) -> Result<Subscription, Error> {
+        self.join([(room, Some(position))]).await
+    }
+
+    /// Subscribes to several rooms as one stream, each from its position on; those without one from now on.
+    ///
+    /// # Errors
+    /// As [`subscribe_all`](Self::subscribe_all).
+    pub async fn subscribe_all_since(
+        &self,
+        rooms: impl IntoIterator<Item = (Room, Option<Position>)>,
+    ) -> Result<Subscription, Error> {
+        self.join(rooms).await
+    }
+
+    async fn join(&self, rooms: impl IntoIterator<Item = RoomSince>) -> Result<Subscription, Error> {
+        let rooms: Vec<RoomSince> = rooms.into_iter().collect();
         if rooms.is_empty() {
             return Err(Error::new(ErrorKind::Invalid, "subscribe: no rooms were named"));
         }
@@ -81,9 +110,10 @@ impl Client {
         }
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let mailbox = Arc::new(Mailbox::new(self.options.buffer));
+        let names = rooms.iter().map(|(room, _)| room.clone()).collect();
         // Made first: dropped with this future, at whatever point, it leaves the rooms.
         let subscription =
-            Subscription::new(id, rooms.clone(), mailbox.clone(), self.departures.clone(), self.commands.clone());
+            Subscription::new(id, names, mailbox.clone(), self.departures.clone(), self.commands.clone());
         let (reply, outcome) = oneshot::channel();
         self.request("subscribe", Command::Subscribe { id, rooms, mailbox, reply }, outcome).await?;
         Ok(subscription)
@@ -106,7 +136,7 @@ impl Client {
     }
 
     /// Shows or ends a typing indicator in an issue, whose room the client must be in. It ends by itself six seconds
-    /// after the last call.
+    /// after the last call, and when the client leaves the room or is gone.
     ///
     /// # Errors
     /// As [`publish`](Self::publish).

@@ -1,8 +1,11 @@
 //! Who wants which rooms, and where each room stands with the gateway.
 //!
-//! Owns the sharing of rooms by subscriptions, the first outcome that a subscriber waits for, the last position of each
-//! room, and the way of an event to its subscriptions. Refuses the socket and the clock: a link asks what to subscribe to
-//! and tells what became of it.
+//! Owns the sharing of rooms by subscriptions, the first outcome that a subscriber waits for, and the way of an event to
+//! its subscriptions, once to each. Refuses the socket and the clock: a link asks what to subscribe to and tells what
+//! became of it. How far each subscription has come in a room is the [`entry`]'s to know.
+
+mod entry;
+mod recent;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -11,22 +14,31 @@ use roomcast_protocol::server::RoomOutcome;
 use roomcast_protocol::{CloseCode, ErrorCode, Event, EventFrame, Position, Room};
 use tokio::sync::oneshot;
 
-use crate::mailbox::{Item, Mailbox};
+use crate::mailbox::{Item, Mailbox, Moves};
+use crate::portion::Portion;
 use crate::subscription::SubscriptionId;
 use crate::{Delivery, Error};
 
+use entry::{Entrance, Entry, Notice, Settled};
+use recent::Recent;
+
 /// What a subscriber waits for: the outcome of all its rooms.
 pub(crate) type FirstOutcome = oneshot::Sender<Result<(), Error>>;
+
+/// A room, and the position behind which its events are wanted; `None`: from now on.
+pub(crate) type RoomSince = (Room, Option<Position>);
 
 /// All subscriptions of a client, and the rooms that they share.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     members: HashMap<SubscriptionId, Member>,
     rooms: BTreeMap<Room, Entry>,
-    /// At least every room that stands idle; others are passed over when it is read.
+    /// At least every room that needs asking; others are passed over when it is read.
     idle: BTreeSet<Room>,
     /// Rooms that nobody wants any more and that the gateway does not know this of.
     left: BTreeSet<Room>,
+    /// What was delivered lately.
+    recent: Recent,
 }
 
 #[derive(Debug)]
@@ -40,46 +52,37 @@ struct Member {
     waiting: Option<FirstOutcome>,
 }
 
+/// What an event is to one subscription.
 #[derive(Debug, Default)]
-struct Entry {
-    members: BTreeSet<SubscriptionId>,
-    standing: Standing,
-    /// The last position seen, kept over reconnections: what a later version resumes from, and today's proof that
-    /// nothing was missed. `None`: never joined.
-    position: Option<Position>,
-}
-
-/// Where a room stands on the current connection.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    /// To be asked for.
-    #[default]
-    Idle,
-    /// Asked for by the request of this number; an answer to another one says nothing about it.
-    Asked(u64),
-    /// In it.
-    Joined,
+struct Arrival {
+    /// The rooms in which it is new, and its positions there.
+    moves: Moves,
+    /// The rooms in which it is not, or not yet: the subscription has had it, or will, in its place.
+    stays: Vec<Room>,
 }
 
 impl Registry {
-    pub(crate) fn add(&mut self, id: SubscriptionId, rooms: &[Room], mailbox: Arc<Mailbox>, waiting: FirstOutcome) {
-        let rooms: BTreeSet<Room> = rooms.iter().cloned().collect();
-        let mut undecided = rooms.clone();
-        for room in &rooms {
+    pub(crate) fn add(
+        &mut self,
+        id: SubscriptionId,
+        rooms: &[RoomSince],
+        mailbox: Arc<Mailbox>,
+        waiting: FirstOutcome,
+    ) {
+        let rooms: BTreeMap<Room, Option<Position>> = rooms.iter().cloned().collect();
+        let names: BTreeSet<Room> = rooms.keys().cloned().collect();
+        let member = Member { mailbox, rooms: names.clone(), undecided: names, waiting: Some(waiting) };
+        self.members.insert(id, member);
+        for (room, since) in rooms {
             let entry = self.rooms.entry(room.clone()).or_default();
-            entry.members.insert(id);
-            match entry.standing {
-                Standing::Idle => {
-                    self.idle.insert(room.clone());
-                }
-                Standing::Asked(_) => {}
-                Standing::Joined => {
-                    undecided.remove(room);
-                }
+            let settled = entry.sit(id, since);
+            if entry.needs_asking() {
+                self.idle.insert(room.clone());
+            }
+            if let Some(settled) = settled {
+                self.tell(&room, settled);
             }
         }
-        self.members.insert(id, Member { mailbox, rooms, undecided, waiting: Some(waiting) });
-        self.decide(id);
     }
 
     pub(crate) fn remove(&mut self, id: SubscriptionId) {
@@ -91,9 +94,9 @@ impl Registry {
 
     fn forget(&mut self, room: &Room, id: SubscriptionId) {
         let Some(entry) = self.rooms.get_mut(room) else { return };
-        entry.members.remove(&id);
-        if entry.members.is_empty() {
-            if entry.standing != Standing::Idle {
+        entry.seats.remove(&id);
+        if entry.seats.is_empty() {
+            if entry.is_known_to_gateway() {
                 self.left.insert(room.clone());
             }
             self.rooms.remove(room);
@@ -115,33 +118,39 @@ impl Registry {
         std::mem::take(&mut self.left)
     }
 
-    /// Takes at most `limit` rooms to ask for by the request of this number.
-    pub(crate) fn ask(&mut self, limit: usize, request: u64) -> Vec<Room> {
+    /// Takes as many rooms to ask for, by the request of this number, as the portion holds.
+    pub(crate) fn ask(&mut self, mut portion: Portion, request: u64) -> Vec<RoomSince> {
         let mut asked = Vec::new();
-        while asked.len() < limit
-            && let Some(room) = self.idle.pop_first()
-        {
-            if let Some(entry) = self.rooms.get_mut(&room).filter(|entry| entry.standing == Standing::Idle) {
-                entry.standing = Standing::Asked(request);
-                asked.push(room);
+        while let Some(room) = self.idle.first() {
+            if let Some(entry) = self.rooms.get_mut(room).filter(|entry| entry.needs_asking()) {
+                let since = entry.since();
+                if !portion.takes(room, since.as_ref()) {
+                    break;
+                }
+                entry.ask(request, since);
+                asked.push((room.clone(), since));
             }
+            self.idle.pop_first();
         }
         asked
     }
 
     /// The request told nothing of the rooms that still wait for it: they are to be asked for again, if there are any.
     pub(crate) fn ask_again(&mut self, request: u64) -> bool {
-        let before = self.idle.len();
-        for (room, entry) in self.rooms.iter_mut().filter(|(_, entry)| entry.standing == Standing::Asked(request)) {
-            entry.standing = Standing::Idle;
-            self.idle.insert(room.clone());
+        let asked = self.asked(request);
+        for room in &asked {
+            if let Some(entry) = self.rooms.get_mut(room) {
+                entry.put_out(true);
+            }
         }
-        self.idle.len() > before
+        let again = !asked.is_empty();
+        self.idle.extend(asked);
+        again
     }
 
     /// The rooms that wait for the answer to the request.
     pub(crate) fn asked(&self, request: u64) -> Vec<Room> {
-        let asked = self.rooms.iter().filter(|(_, entry)| entry.standing == Standing::Asked(request));
+        let asked = self.rooms.iter().filter(|(_, entry)| entry.is_asked_by(request));
         asked.map(|(room, _)| room.clone()).collect()
     }
 
@@ -149,50 +158,71 @@ impl Registry {
     pub(crate) fn disconnected(&mut self) {
         self.left.clear();
         for (room, entry) in &mut self.rooms {
-            entry.standing = Standing::Idle;
+            entry.disconnected();
             self.idle.insert(room.clone());
         }
     }
 
-    /// What became of a room; `request` is the request that is answered, `None` for news of a room that is joined.
-    /// Says whether the room is to be asked for again, later.
-    pub(crate) fn outcome(&mut self, request: Option<u64>, room: &Room, outcome: RoomOutcome) -> bool {
-        let expected = request.map_or(Standing::Joined, Standing::Asked);
-        let Some(entry) = self.rooms.get_mut(room).filter(|entry| entry.standing == expected) else { return false };
-        let (position, notice) = match outcome {
-            RoomOutcome::Subscribed { position, .. } if entry.position == Some(position) => {
-                (position, Delivery::Resumed { room: room.clone(), recovered: 0 })
-            }
-            RoomOutcome::Subscribed { position, .. } => (position, Delivery::Gap { room: room.clone(), reason: None }),
-            RoomOutcome::Recovered { position, recovered, .. } => {
-                (position, Delivery::Resumed { room: room.clone(), recovered })
-            }
-            RoomOutcome::Gap { position, reason, .. } => {
-                (position, Delivery::Gap { room: room.clone(), reason: Some(reason) })
-            }
+    /// What became of a room by the answer to this request. Says whether the room is to be asked for again, later.
+    pub(crate) fn outcome(&mut self, request: u64, room: &Room, outcome: RoomOutcome) -> bool {
+        let Some(entry) = self.rooms.get_mut(room).filter(|entry| entry.is_asked_by(request)) else { return false };
+        let settled = match outcome {
+            RoomOutcome::Subscribed { position, .. } => entry.enter(position, Entrance::Subscribed),
+            RoomOutcome::Recovered { position, recovered, .. } => entry.enter(position, Entrance::Recovered(recovered)),
+            RoomOutcome::Gap { position, reason, .. } => entry.enter(position, Entrance::Gap(reason)),
             RoomOutcome::Denied { code } => return self.denied(room, code),
             RoomOutcome::Unsubscribed => return false,
         };
-        entry.standing = Standing::Joined;
-        entry.position = Some(position);
-        for id in entry.members.clone() {
-            let Some(member) = self.members.get_mut(&id) else { continue };
-            if member.undecided.remove(room) {
-                self.decide(id);
-            } else {
-                member.mailbox.push(Item::Notice(notice.clone()));
-            }
+        if entry.needs_asking() {
+            self.idle.insert(room.clone());
         }
+        settled.into_iter().for_each(|settled| self.tell(room, settled));
         false
     }
 
-    /// A room is refused. For the moment only: whoever was in it stays and is told nothing, and the room is asked for
-    /// again. For good: all leave it.
+    /// What the gateway says of a room unasked. A room that it is asked about is told by the answer.
+    pub(crate) fn news(&mut self, room: &Room, outcome: RoomOutcome) {
+        let Some(entry) = self.rooms.get_mut(room).filter(|entry| entry.is_joined()) else { return };
+        match outcome {
+            RoomOutcome::Gap { position, reason, .. } => {
+                entry.gap(position, reason).into_iter().for_each(|settled| self.tell(room, settled));
+            }
+            RoomOutcome::Denied { code } => self.lost(room, code),
+            _ => {}
+        }
+    }
+
+    /// Tells a subscription how it goes on in a room.
+    fn tell(&mut self, room: &Room, settled: Settled) {
+        let Some(member) = self.members.get_mut(&settled.id) else { return };
+        let is_first = member.undecided.remove(room);
+        if is_first {
+            member.mailbox.start(room, settled.start);
+        }
+        let room = room.clone();
+        match settled.notice {
+            Some(Notice::Resumed { recovered }) => {
+                member.mailbox.push(Item::Notice(Delivery::Resumed { room, recovered }), Moves::new());
+            }
+            Some(Notice::Gap { position, reason }) => {
+                let moves = vec![(room.clone(), position)];
+                member.mailbox.push(Item::Notice(Delivery::Gap { room, reason }), moves);
+            }
+            None => {}
+        }
+        if is_first {
+            self.decide(settled.id);
+        }
+    }
+
+    /// A room is refused. For the moment only: whoever was in it stays, keeps its position and is told nothing, and the
+    /// room is asked for again. For good: all leave it.
     fn denied(&mut self, room: &Room, code: ErrorCode) -> bool {
         let transient = is_transient(code);
         let Some(entry) = self.rooms.get_mut(room) else { return false };
-        entry.standing = Standing::Idle;
-        for id in entry.members.clone() {
+        entry.put_out(transient);
+        let seats: Vec<SubscriptionId> = entry.seats.keys().copied().collect();
+        for id in seats {
             let waits = self.members.get(&id).is_some_and(|member| member.undecided.contains(room));
             if waits || !transient {
                 self.expel(id, room, code);
@@ -208,10 +238,9 @@ impl Registry {
     /// The gateway has put the connection out of the room.
     pub(crate) fn lost(&mut self, room: &Room, code: ErrorCode) {
         let Some(entry) = self.rooms.get_mut(room) else { return };
-        entry.standing = Standing::Idle;
-        for id in entry.members.clone() {
-            self.expel(id, room, code);
-        }
+        entry.put_out(false);
+        let seats: Vec<SubscriptionId> = entry.seats.keys().copied().collect();
+        seats.into_iter().for_each(|id| self.expel(id, room, code));
     }
 
     fn expel(&mut self, id: SubscriptionId, room: &Room, code: ErrorCode) {
@@ -219,7 +248,7 @@ impl Registry {
         let Some(member) = self.members.get_mut(&id) else { return };
         member.rooms.remove(room);
         member.undecided.remove(room);
-        member.mailbox.push(Item::Notice(Delivery::Denied { room: room.clone(), code }));
+        member.mailbox.push(Item::Notice(Delivery::Denied { room: room.clone(), code }), Moves::new());
         if !member.rooms.is_empty() {
             return self.decide(id);
         }
@@ -242,37 +271,54 @@ impl Registry {
 
     /// Hands an event to the subscriptions of its rooms, once to each.
     pub(crate) fn route(&mut self, frame: Box<EventFrame>) {
-        let targets = if frame.positions.is_empty() { self.implied(&frame.event) } else { self.positioned(&frame) };
+        if frame.positions.is_empty() {
+            let targets = self.implied(&frame.event);
+            let frame: Arc<EventFrame> = frame.into();
+            for member in targets.iter().filter_map(|id| self.members.get(id)) {
+                member.mailbox.push(Item::Event(frame.clone()), Moves::new());
+            }
+            return;
+        }
+        let mut arrivals = self.arrivals(&frame.positions);
+        arrivals.retain(|_, arrival| !arrival.moves.is_empty());
+        let had = match &frame.event_id {
+            Some(event) if !arrivals.is_empty() => self.recent.note(event, arrivals.keys().copied()),
+            _ => Vec::new(),
+        };
         let frame: Arc<EventFrame> = frame.into();
-        for id in targets {
-            if let Some(member) = self.members.get(&id) {
-                member.mailbox.push(Item::Event(frame.clone()));
+        for (id, arrival) in arrivals {
+            let Some(member) = self.members.get(&id) else { continue };
+            if had.contains(&id) {
+                member.mailbox.pass(arrival.moves);
+            } else {
+                member.mailbox.push(Item::Event(without(&frame, &arrival.stays)), arrival.moves);
             }
         }
     }
 
-    /// Moves the positions of the event's rooms. A room that was asked for and not acknowledged is left out: the event
-    /// comes from an earlier membership.
-    fn positioned(&mut self, frame: &EventFrame) -> BTreeSet<SubscriptionId> {
-        let mut targets = BTreeSet::new();
-        for (room, position) in &frame.positions {
-            let Some(entry) = self.rooms.get_mut(room).filter(|entry| entry.standing == Standing::Joined) else {
-                continue;
-            };
-            if entry.position.is_none_or(|last| last.is_before(position) != Some(false)) {
-                entry.position = Some(*position);
+    /// Moves the positions of the event's rooms.
+    fn arrivals(&mut self, positions: &BTreeMap<Room, Position>) -> BTreeMap<SubscriptionId, Arrival> {
+        let mut arrivals: BTreeMap<SubscriptionId, Arrival> = BTreeMap::new();
+        for (room, position) in positions {
+            let Some(entry) = self.rooms.get_mut(room) else { continue };
+            for (id, is_new) in entry.advance(*position) {
+                let arrival = arrivals.entry(id).or_default();
+                if is_new {
+                    arrival.moves.push((room.clone(), *position));
+                } else {
+                    arrival.stays.push(room.clone());
+                }
             }
-            targets.extend(&entry.members);
         }
-        targets
+        arrivals
     }
 
     /// Where an event goes that names no rooms; see [`Subscription`](crate::Subscription).
     fn implied(&self, event: &Event) -> BTreeSet<SubscriptionId> {
-        let joined = |room| self.rooms.get(&room).filter(|entry| entry.standing == Standing::Joined);
+        let joined = |room| self.rooms.get(&room).filter(|entry| entry.is_joined());
         let rooms = event.rooms().unwrap_or_default();
         let targets: BTreeSet<_> =
-            rooms.into_iter().filter_map(joined).flat_map(|entry| entry.members.iter().copied()).collect();
+            rooms.into_iter().filter_map(joined).flat_map(|entry| entry.seats.keys().copied()).collect();
         // Of user.typing the contract says where it goes: without a member it is a straggler from a room just left.
         if targets.is_empty() && !Event::is_ephemeral_type(event.event_type()) {
             return self.members.keys().copied().collect();
@@ -283,7 +329,7 @@ impl Registry {
     /// The client has ended: tells every subscription, and ends its stream.
     pub(crate) fn close(&mut self, code: Option<CloseCode>, reason: &str) {
         for (_, member) in self.members.drain() {
-            member.mailbox.push(Item::Notice(Delivery::Closed { code, reason: reason.into() }));
+            member.mailbox.push(Item::Notice(Delivery::Closed { code, reason: reason.into() }), Moves::new());
             member.mailbox.finish();
             if let Some(waiting) = member.waiting {
                 let _ = waiting.send(Err(Error::closed(code, reason)));
@@ -293,11 +339,20 @@ impl Registry {
     }
 }
 
+/// The frame as it is for a subscription that has not come to these rooms' positions: it must not take them for its own.
+fn without(frame: &Arc<EventFrame>, rooms: &[Room]) -> Arc<EventFrame> {
+    if rooms.is_empty() {
+        return frame.clone();
+    }
+    let mut frame = EventFrame::clone(frame);
+    frame.positions.retain(|room, _| !rooms.contains(room));
+    Arc::new(frame)
+}
+
 /// Whether the same request may be granted a little later.
 pub(crate) fn is_transient(code: ErrorCode) -> bool {
     matches!(code, ErrorCode::RateLimitExceeded | ErrorCode::Unavailable | ErrorCode::UnknownError)
 }
 
 #[cfg(test)]
-#[path = "registry_tests.rs"]
 mod tests;

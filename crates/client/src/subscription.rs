@@ -2,6 +2,7 @@
 //!
 //! Owns the meaning of each delivery. Refuses to know the connection: a subscription outlives any number of them.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -9,7 +10,7 @@ use std::task::{Context, Poll};
 use futures_util::Stream;
 use futures_util::future::poll_fn;
 use roomcast_protocol::server::GapReason;
-use roomcast_protocol::{CloseCode, ErrorCode, EventFrame, Room};
+use roomcast_protocol::{CloseCode, ErrorCode, EventFrame, Position, Room};
 use tokio::sync::{Notify, mpsc};
 
 use crate::driver::Command;
@@ -22,18 +23,19 @@ pub enum Delivery {
     /// An event of one or more of the subscription's rooms, once. Types that this version does not know come as
     /// [`Event::Custom`](roomcast_protocol::Event::Custom).
     Event(Box<EventFrame>),
-    /// Events of the room may have been missed: load its state anew. Live events go on behind this notice.
+    /// Events of the room are lost to this subscription: load its state anew. Whatever happens behind this notice comes.
     Gap {
         /// The room.
         room: Room,
-        /// Why nothing was replayed; `None` after a reconnection that could not tell what was missed.
+        /// Why nothing was replayed; `None` where the gateway did not say.
         reason: Option<GapReason>,
     },
-    /// The room is joined again after a reconnection, and no kept event of it was missed.
+    /// The room goes on, after a reconnection or from the position that
+    /// [`Client::subscribe_since`](crate::Client::subscribe_since) named, without a hole.
     Resumed {
         /// The room.
         room: Room,
-        /// How many missed events follow.
+        /// How many missed events follow, at most: an event of several rooms counts in each and comes once.
         recovered: u64,
     },
     /// The subscription was not read quickly enough, and its oldest deliveries were dropped here. They may have been of any
@@ -61,6 +63,18 @@ pub enum Delivery {
 
 /// A subscription to one or more rooms: a stream of [`Delivery`]. It survives reconnections, keeps its client alive, and
 /// leaves its rooms when it is dropped, unless another subscription is in them.
+///
+/// **Nothing is lost.** Behind a lost connection every room goes on where it was: the missed events come, in order, behind a
+/// [`Delivery::Resumed`], or a [`Delivery::Gap`] says that they are lost. That is so for each room by itself.
+///
+/// **From a state to its events.** [`position`](Self::position) says where the stream begins. So, to follow what is stored
+/// elsewhere: subscribe first, load the state then, and apply what the stream brings, which waits meanwhile. Where the
+/// state knows its own position, what lies before that is in it already ([`Position::is_before`]). A state that takes so long
+/// that more comes than [the buffer](crate::ClientBuilder::buffer) holds is told by [`Delivery::Lagged`], and loaded again.
+///
+/// **Over restarts.** Keep [`positions`](Self::positions) beside what was applied, and go on with
+/// [`Client::subscribe_all_since`](crate::Client::subscribe_all_since). The positions in an event's frame are those of the
+/// connection, which may be in more rooms than the subscription is.
 ///
 /// **Which events.** Those of its rooms, each once, however many of its rooms an event is in. An ephemeral event does not
 /// say its rooms: it goes to the subscriptions of the rooms that its type implies (`user.typing` to its issue). Where the
@@ -103,6 +117,22 @@ impl Subscription {
     #[must_use]
     pub fn rooms(&self) -> &[Room] {
         &self.rooms
+    }
+
+    /// How far this subscription has come in the room: over the deliveries that were taken from it, and at first over
+    /// nothing, so that everything behind the position is still to come. Over a [`Delivery::Gap`] and a
+    /// [`Delivery::Lagged`] too: it is then the position to load the room's state behind.
+    ///
+    /// `None` for a room that this subscription never was in, or is not in yet.
+    #[must_use]
+    pub fn position(&self, room: &Room) -> Option<Position> {
+        self.mailbox.position(room)
+    }
+
+    /// How far this subscription has come in each of its rooms; see [`position`](Self::position).
+    #[must_use]
+    pub fn positions(&self) -> BTreeMap<Room, Position> {
+        self.mailbox.positions()
     }
 
     /// The next delivery; `None` at the end. May be dropped while it waits without losing anything.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use roomcast_protocol::server::GapReason;
 use roomcast_protocol::{Position, Published, Room};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::publication::{Draft, Publication};
 
@@ -47,6 +47,15 @@ pub trait Broker: Send + Sync + 'static {
         rooms: Vec<(Room, Option<Position>)>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Page>, Unavailable>>;
+
+    /// The position that each of these rooms, which are held open, has reached.
+    fn positions(&self, rooms: Vec<Room>) -> BoxFuture<'_, Result<Vec<Position>, Unavailable>>;
+
+    /// Grows whenever deliveries may have been lost in a mass, as after an outage. `None` for a broker that loses nothing on
+    /// its way to the hub, so that nothing needs to be verified.
+    fn resynced(&self) -> Option<watch::Receiver<u64>> {
+        None
+    }
 
     /// Gives up what [`Broker::open`] held, once for each room and member.
     fn release(&self, rooms: &[Room]);

@@ -57,6 +57,8 @@ struct Connection<S> {
     /// The session, while no request is under way.
     session: Option<Session>,
     under_way: Option<UnderWay>,
+    /// Whether the hub has put the connection on hold for missing events, and nothing was done about it yet.
+    has_hole: bool,
     frames: VecDeque<Frame>,
 }
 
@@ -82,6 +84,7 @@ pub(crate) async fn run<S>(
         rings_at: None,
         session: None,
         under_way: Some(begin),
+        has_hole: false,
         frames: VecDeque::new(),
     };
     connection.schedule();
@@ -107,6 +110,13 @@ fn handle(mut session: Session, message: Incoming) -> UnderWay {
     Box::pin(async move {
         let outcome = session.handle(message).await;
         (session, outcome)
+    })
+}
+
+fn repair(mut session: Session) -> UnderWay {
+    Box::pin(async move {
+        session.repair().await;
+        (session, None)
     })
 }
 
@@ -157,7 +167,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if let Some(closing) = taken.closing {
             return Some(End::Close(closing));
         }
+        self.has_hole |= taken.has_hole;
+        self.begin_repair();
         if taken.is_time { self.on_time() } else { None }
+    }
+
+    /// Fills a hole, when no request is under way that would be answered out of turn.
+    fn begin_repair(&mut self) {
+        if self.has_hole
+            && let Some(session) = self.session.take()
+        {
+            self.has_hole = false;
+            self.under_way = Some(repair(session));
+        }
     }
 
     fn answered(&mut self, session: Session, outcome: Outcome) -> Option<End> {
@@ -172,6 +194,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if let Some(closing) = outcome {
             self.outbox.close(closing);
         }
+        self.begin_repair();
         None
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Owns local membership. Membership goes by position: a seat in a room gets the events behind the position that its
 //! acknowledgement named, each once, and none before the acknowledgement. While a request is under way its connection is on
-//! hold: what arrives waits, in order, until the answer is queued. The hub never awaits, never encodes and never writes; it
+//! hold: what arrives waits, in order, until the answer is queued. An event that is not the next one of its room puts its
+//! reader on hold too, until the connection has filled the hole or told of it. The hub never awaits, never encodes and never writes; it
 //! puts shared frames into outboxes and remembers which it touched, and one flush for each ends the turn.
 
 mod members;
@@ -15,10 +16,12 @@ use roomcast_protocol::{Position, Room};
 use slab::Slab;
 use uuid::Uuid;
 
+use crate::fault::{self, Fault};
 use crate::frame::Frame;
 use crate::outbox::{Outbox, Pushed};
 use crate::publication::{Publication, RoomSet};
-use members::{Hold, Member, RoomEntry, Seat};
+pub(crate) use members::Hole;
+use members::{Fit, Hold, Member, RoomEntry, Seat};
 
 /// Names a connection, over all nodes and times.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -112,9 +115,11 @@ impl Hub {
         rooms
     }
 
-    /// Puts the connection on hold: what arrives for it waits until [`Hub::resume`].
+    /// Puts the connection on hold: what arrives for it waits until [`Hub::resume`]. A hold for a hole just goes on.
     pub(crate) fn hold(&self, key: MemberKey) {
-        self.lock().members[key.0].hold = Some(Hold::default());
+        if !fault::is_built_in(Fault::UnheldRead) {
+            self.lock().members[key.0].hold.get_or_insert_default();
+        }
     }
 
     /// Takes a seat in the room for a connection on hold. Answers false when it has one already.
@@ -161,9 +166,21 @@ impl Hub {
     /// delivery goes on behind the positions, and what lies before them is lost to this connection, which must be told.
     pub(crate) fn release(&self, key: MemberKey) -> Vec<(Room, Position)> {
         let mut state = self.lock();
-        let hold = state.members[key.0].hold.take().unwrap_or_default();
-        for publication in hold.waiting {
-            state.deliver_to(key.0, &publication);
+        if !state.members[key.0].holes.is_empty() {
+            // What is missing comes before what waits.
+            state.members[key.0].outbox.report_hole();
+            return Vec::new();
+        }
+        let mut hold = state.members[key.0].hold.take().unwrap_or_default();
+        while let Some(publication) = hold.waiting.pop_front() {
+            if !state.deliver_to(key.0, &publication) {
+                // On hold again; what is left waits behind the publication that has shown the hole.
+                if let Some(again) = &mut state.members[key.0].hold {
+                    again.waiting.append(&mut hold.waiting);
+                    again.lost = hold.lost;
+                }
+                return Vec::new();
+            }
         }
         let mut lost = hold.lost;
         lost.retain(|(room, position)| state.skip_to(key, room, *position));
@@ -171,6 +188,42 @@ impl Hub {
         drop(state);
         outbox.flush();
         lost
+    }
+
+    /// Takes the holes of a connection that the hub has put on hold, as far as a request has not closed them since.
+    pub(crate) fn take_holes(&self, key: MemberKey) -> Vec<Hole> {
+        let mut state = self.lock();
+        let mut holes = std::mem::take(&mut state.members[key.0].holes);
+        holes.retain_mut(|hole| match state.missing(key.0, &hole.room, hole.until) {
+            Some(after) => {
+                hole.after = after;
+                true
+            }
+            None => false,
+        });
+        holes
+    }
+
+    /// Whether the connection has holes that nobody has taken yet.
+    pub(crate) fn has_holes(&self, key: MemberKey) -> bool {
+        !self.lock().members[key.0].holes.is_empty()
+    }
+
+    /// Compares a room's members with the position that the broker has reached there: whoever is behind has missed
+    /// something that nothing later has shown. Answers how many are behind.
+    pub(crate) fn verify(&self, room: &Room, reached: Position) -> usize {
+        let mut state = self.lock();
+        let Some(&index) = state.by_name.get(room) else { return 0 };
+        let members: Vec<usize> = state.rooms[index].seats.iter().map(|seat| seat.member).collect();
+        let mut behind = 0;
+        for member in members {
+            if state.note_hole(member, room, reached) {
+                state.members[member].hold.get_or_insert_default();
+                state.members[member].outbox.report_hole();
+                behind += 1;
+            }
+        }
+        behind
     }
 
     /// Delivers a publication to every local member of its rooms, once each.
@@ -227,41 +280,79 @@ impl State {
             hold.keep(publication);
             return false;
         }
-        let rooms = self.rooms_behind(member, publication);
+        let (rooms, is_ahead) = self.fits(member, publication);
+        if is_ahead {
+            self.interrupt(member, publication);
+            return false;
+        }
         if rooms.trailing_zeros() as usize != place {
             return false;
         }
         self.push(member, publication, rooms)
     }
 
-    /// Delivers to a member whose hold has ended.
-    fn deliver_to(&mut self, member: usize, publication: &Arc<Publication>) {
-        let rooms = self.rooms_behind(member, publication);
-        if rooms != 0 {
+    /// Delivers to a member whose hold has ended. Answers false when something is missing before it.
+    fn deliver_to(&mut self, member: usize, publication: &Arc<Publication>) -> bool {
+        let (rooms, is_ahead) = self.fits(member, publication);
+        if is_ahead {
+            self.interrupt(member, publication);
+        } else if rooms != 0 {
             self.push(member, publication, rooms);
         }
+        !is_ahead
+    }
+
+    /// Puts a member on hold until its connection has filled what is missing before the publication.
+    fn interrupt(&mut self, member: usize, publication: &Arc<Publication>) {
+        let mut hold = Hold::default();
+        hold.keep(publication);
+        for (room, position) in publication.places.iter().filter_map(|(room, position)| Some((room, (*position)?))) {
+            // An offset is at least 1, so there is one before it.
+            let until = Position { offset: position.offset.saturating_sub(1), ..position };
+            self.note_hole(member, room, until);
+        }
+        self.members[member].hold = Some(hold);
+        self.members[member].outbox.report_hole();
+    }
+
+    fn note_hole(&mut self, member: usize, room: &Room, until: Position) -> bool {
+        let Some(after) = self.missing(member, room, until) else { return false };
+        let holes = &mut self.members[member].holes;
+        holes.retain(|known| known.room != *room);
+        holes.push(Hole { room: room.clone(), after, until });
+        true
+    }
+
+    /// Where the member has come to in the room, if that lies before the position.
+    fn missing(&self, member: usize, room: &Room, until: Position) -> Option<Position> {
+        let (index, seat) = self.seat_of(MemberKey(member), room)?;
+        let seat = &self.rooms[index].seats[seat];
+        seat.after.filter(|_| seat.fit(Some(until)) != Fit::Behind)
     }
 
     /// Goes on behind the position in a room, if that is further on.
     fn skip_to(&mut self, key: MemberKey, room: &Room, position: Position) -> bool {
         let Some((index, seat)) = self.seat_of(key, room) else { return false };
         let seat = &mut self.rooms[index].seats[seat];
-        let is_further = seat.is_before(Some(position));
+        let is_further = seat.fit(Some(position)) != Fit::Behind;
         if is_further {
             seat.after = Some(position);
         }
         is_further
     }
 
-    /// The rooms of the publication in which it comes behind what the member has got already.
-    fn rooms_behind(&self, member: usize, publication: &Publication) -> RoomSet {
-        let mut rooms = 0;
+    /// The rooms of the publication in which it is the next for the member, and whether it comes too early in one.
+    fn fits(&self, member: usize, publication: &Publication) -> (RoomSet, bool) {
+        let (mut rooms, mut is_ahead) = (0, false);
         for (place, (room, position)) in publication.places.iter().enumerate() {
             let seat = self.seat_of(MemberKey(member), room);
-            let is_behind = seat.is_some_and(|(index, seat)| self.rooms[index].seats[seat].is_before(*position));
-            rooms |= RoomSet::from(is_behind) << place;
+            match seat.map(|(index, seat)| self.rooms[index].seats[seat].fit(*position)) {
+                Some(Fit::Next) => rooms |= 1 << place,
+                Some(Fit::Ahead) => is_ahead = true,
+                Some(Fit::Behind) | None => {}
+            }
         }
-        rooms
+        (rooms, is_ahead)
     }
 
     fn push(&mut self, member: usize, publication: &Publication, rooms: RoomSet) -> bool {

@@ -19,6 +19,7 @@ pub mod broker;
 pub mod clock;
 pub mod config;
 mod connection;
+mod fault;
 mod frame;
 mod framing;
 mod gateway;
@@ -26,6 +27,8 @@ mod heartbeat;
 mod http;
 mod hub;
 mod metrics;
+#[cfg(test)]
+mod model;
 mod node;
 pub mod origin;
 mod outbox;

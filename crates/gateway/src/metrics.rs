@@ -35,6 +35,11 @@ struct ByLimit {
     limit: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByEnd {
+    end: &'static str,
+}
+
 /// The counters of one gateway.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -61,6 +66,7 @@ pub(crate) struct Metrics {
     errors: Family<ByCode, Counter>,
     connection_errors: Family<ByReason, Counter>,
     rate_limited: Family<ByLimit, Counter>,
+    holes: Family<ByEnd, Counter>,
 }
 
 impl Metrics {
@@ -90,6 +96,7 @@ impl Metrics {
             errors: Family::default(),
             connection_errors: Family::default(),
             rate_limited: Family::default(),
+            holes: Family::default(),
             registry: Registry::default(),
         };
         registry.register("connections", "Open WebSocket connections", metrics.connections.clone());
@@ -110,6 +117,11 @@ impl Metrics {
             "heartbeat_timeouts",
             "Connections closed since nothing came from them",
             metrics.heartbeat_timeouts.clone(),
+        );
+        registry.register(
+            "holes",
+            "Holes in a connection's events, by how they ended: filled from history, or told as a gap",
+            metrics.holes.clone(),
         );
         registry.register("events_published", "Events published through this node", metrics.published.clone());
         registry.register("events_delivered", "Events queued for connections", metrics.delivered.clone());
@@ -154,6 +166,12 @@ impl Metrics {
     /// Something was refused over a rate limit: "messages" or "authentications".
     pub(crate) fn rate_limited(&self, limit: &'static str) {
         self.rate_limited.get_or_create(&ByLimit { limit }).inc();
+    }
+
+    /// Events were lost between broker and connection, and were filled in or told as a gap.
+    pub(crate) fn hole(&self, was_filled: bool) {
+        let end = if was_filled { "filled" } else { "gap" };
+        self.holes.get_or_create(&ByEnd { end }).inc();
     }
 
     /// All of them, in the text format of OpenMetrics.

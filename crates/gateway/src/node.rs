@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::address;
 use crate::auth::{Authenticator, BadToken, Identity};
 use crate::broker::memory::MemoryBroker;
-use crate::broker::{Broker, DELIVER_QUEUE, Unavailable};
+use crate::broker::{Broker, DELIVER_QUEUE, Deliver, Unavailable};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::hub::{ConnectionId, Hub, MemberKey, Touched};
@@ -38,6 +38,15 @@ const TURN: usize = 256;
 
 /// How often the broker forgets what is too old.
 const SWEEP: Duration = Duration::from_secs(5);
+
+/// How often local members are compared with what the broker has reached.
+const VERIFY: Duration = Duration::from_secs(4);
+
+/// Rooms that are verified by one call of the broker.
+const VERIFY_ROOMS: usize = 1000;
+
+/// How long a delivery may take from the broker to the hub before it counts as lost.
+const IN_FLIGHT: Duration = Duration::from_secs(1);
 
 /// The window in which failed authentications are counted.
 const AUTH_WINDOW: Duration = Duration::from_secs(60);
@@ -87,8 +96,18 @@ pub(crate) struct Admission {
 impl Node {
     /// A node with its embedded broker, its tasks running.
     pub(crate) fn start(config: Config, clock: Clock, max_connections: usize) -> Arc<Self> {
+        Self::start_with(config, clock, max_connections, |config, deliver| Arc::new(MemoryBroker::new(config, deliver)))
+    }
+
+    /// The same over another broker, which is told where to deliver.
+    pub(crate) fn start_with(
+        config: Config,
+        clock: Clock,
+        max_connections: usize,
+        broker: impl FnOnce(&Config, Deliver) -> Arc<dyn Broker>,
+    ) -> Arc<Self> {
         let (deliver, publications) = mpsc::channel(DELIVER_QUEUE);
-        let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new(&config, deliver));
+        let broker = broker(&config, deliver);
         let audience = Arc::new(Audience::new(clock.clone()));
         let presence = Arc::new(MemoryPresence::new(&config, audience.clone()));
         let node = Arc::new(Self {
@@ -113,6 +132,7 @@ impl Node {
         node.spawn(|node| async move { node.deliver(publications).await });
         node.spawn(|node| async move { node.wheel.run().await });
         node.spawn(|node| async move { node.sweep().await });
+        node.spawn(|node| async move { node.verify().await });
         node.spawn(|node| async move { node.presence.run().await });
         node.spawn(|node| async move { node.audience.run(&*node.presence).await });
         node
@@ -134,6 +154,32 @@ impl Node {
             }
             self.metrics.delivered.inc_by(std::mem::take(&mut touched.frames));
             touched.flush();
+        }
+    }
+
+    /// Verifies, every few seconds and after each outage of the broker, that no local member has missed anything.
+    async fn verify(&self) {
+        let Some(mut resynced) = self.broker.resynced() else { return };
+        loop {
+            let waited = tokio::time::timeout(VERIFY, resynced.changed()).await;
+            // A broker that is gone for good resyncs no more.
+            if let Ok(Err(_)) = waited {
+                return;
+            }
+            let rooms: Vec<Room> = self.hub.rooms().into_iter().map(|(room, _)| room).collect();
+            for rooms in rooms.chunks(VERIFY_ROOMS) {
+                self.verify_rooms(rooms.to_vec()).await;
+            }
+        }
+    }
+
+    async fn verify_rooms(&self, rooms: Vec<Room>) {
+        let Ok(positions) = self.broker.positions(rooms.clone()).await else { return };
+        // What was published before the answer may still be on its way.
+        tokio::time::sleep(IN_FLIGHT).await;
+        let behind: usize = rooms.iter().zip(positions).map(|(room, position)| self.hub.verify(room, position)).sum();
+        if behind > 0 {
+            tracing::warn!(behind, "members had missed events");
         }
     }
 

@@ -37,6 +37,8 @@ pub(crate) struct Closing {
 pub(crate) struct Taken {
     /// The wish to close, once; what was queued before it has been handed out with it.
     pub closing: Option<Closing>,
+    /// Whether events are missing, which the hub holds the connection for.
+    pub has_hole: bool,
     /// Whether a deadline may have passed.
     pub is_time: bool,
 }
@@ -62,6 +64,7 @@ struct Queue {
     closing: Option<Closing>,
     is_closed: bool,
     is_time: bool,
+    has_hole: bool,
 }
 
 impl Outbox {
@@ -111,6 +114,12 @@ impl Outbox {
         self.flush();
     }
 
+    /// Tells the connection's task that events are missing.
+    pub(crate) fn report_hole(&self) {
+        self.lock().has_hole = true;
+        self.flush();
+    }
+
     /// Waits for a flush.
     pub(crate) async fn flushed(&self) {
         self.wake.notified().await;
@@ -124,7 +133,11 @@ impl Outbox {
         } else {
             into.append(&mut queue.frames);
         }
-        Taken { closing: queue.closing.take(), is_time: std::mem::take(&mut queue.is_time) }
+        Taken {
+            closing: queue.closing.take(),
+            has_hole: std::mem::take(&mut queue.has_hole),
+            is_time: std::mem::take(&mut queue.is_time),
+        }
     }
 
     /// Frees the room that written frames took.

@@ -1,9 +1,6 @@
 // The page's React hook: compiled as strictly as it can be, and bundled so that it can be run.
 
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { fileURLToPath } from 'node:url';
 
 import { build } from 'esbuild';
 import ts from 'typescript';
@@ -59,7 +56,5 @@ export async function load(source) {
     format: 'esm',
     write: false,
   });
-  const file = join(mkdtempSync(join(tmpdir(), 'hook-')), 'hook.mjs');
-  writeFileSync(file, bundle.outputFiles[0].text);
-  return import(pathToFileURL(file));
+  return import(`data:text/javascript;base64,${Buffer.from(bundle.outputFiles[0].contents).toString('base64')}`);
 }

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import { until } from '../support/waiting.mjs';
+import { until, within } from '../support/waiting.mjs';
 import { alike } from './alike.mjs';
 import { diagnose, load } from './hook.mjs';
 import { Page, read } from './page.mjs';
@@ -29,6 +29,13 @@ async function publish(event) {
 }
 
 const stats = async () => (await (await fetch(url('/api/v1/ws/stats'))).json()).data.stats;
+
+/** Another global for as long as the test runs. */
+function replace(t, name, value) {
+  const real = globalThis[name];
+  globalThis[name] = value;
+  t.after(() => (globalThis[name] = real));
+}
 
 const issue = (identifier) => ({
   type: 'issue.created',
@@ -87,62 +94,72 @@ test('the hook compiles under the strictest rules', () => {
   assert.deepEqual(diagnose(page.take('tsx')), []);
 });
 
-test('the hook comes back after a token that did not come, receives, and closes when its component goes', async () => {
+test('the hook names stale rooms once, resumes behind a lost connection, and closes when its component goes', async (t) => {
   const { useRooms, unmount } = await load(page.take('tsx'));
-  globalThis.stateChanges = [];
-  const [messages, ready] = [[], []];
-  let asked = 0;
-  const getToken = async () => {
-    asked += 1;
-    if (asked === 1) throw new Error('the first one does not come');
-    return shell.variables.TOKEN;
-  };
-  const options = { url: `ws://${shell.address}/ws`, rooms: ['team:demo', 'issue:issue_2'], getToken };
-  useRooms({ ...options, onReady: () => ready.push(true), onMessage: (message) => messages.push(message) });
-  await until('the hook is ready', () => ready.length > 0);
-  assert.equal(asked, 2);
-  assert.deepEqual(globalThis.stateChanges, [true]);
-  assert.deepEqual((await stats()).clientsPerRoom, { 'team:demo': 1, 'issue:issue_2': 1 });
-  const { eventId } = await publish(issue('HOOK-1'));
-  await until('the event arrives', () => messages.some((message) => message.eventId === eventId));
-  unmount();
-  await until('the socket is closed', async () => (await stats()).totalClients === 0);
-});
-
-test('the hook stays away when its token is refused', async () => {
-  const { useRooms, unmount } = await load(page.take('tsx'));
-  const RealWebSocket = globalThis.WebSocket;
+  t.after(unmount);
   const sockets = [];
-  globalThis.WebSocket = class extends RealWebSocket {
+  replace(t, 'WebSocket', class extends globalThis.WebSocket {
     constructor(...args) {
       super(...args);
       sockets.push(this);
     }
-  };
+  });
+  replace(t, 'stateChanges', []);
+  const [messages, stale] = [[], []];
+  const has = (eventId) => messages.filter((message) => message.eventId === eventId).length;
+  const arrives = ({ eventId }) => until('the event arrives', () => has(eventId) > 0);
+  let whileAway;
+  const tokens = [
+    () => Promise.reject(new Error('the first one does not come')),
+    async () => shell.variables.TOKEN,
+    async () => {
+      whileAway = await publish(issue('HOOK-2'));
+      return shell.variables.TOKEN;
+    },
+  ];
+  const options = { url: `ws://${shell.address}/ws`, rooms: ['team:demo', 'issue:issue_2'], getToken: () => tokens.shift()() };
+  useRooms({ ...options, onStale: (rooms) => stale.push(rooms), onMessage: (message) => messages.push(message) });
+  await until('the hook is ready', () => stale.length > 0);
+  assert.deepEqual((await stats()).clientsPerRoom, { 'team:demo': 1, 'issue:issue_2': 1 });
+  const before = await publish(issue('HOOK-1'));
+  await arrives(before);
+
+  sockets[0].terminate();
+  await until('the hook is connected again', () => whileAway);
+  await arrives(whileAway);
+  assert.equal(has(before.eventId), 1, 'what was seen does not come again');
+  assert.deepEqual(stale, [['issue:issue_2', 'team:demo']], 'nothing had to be loaded anew');
+  assert.deepEqual(globalThis.stateChanges, [true, false, true]);
+  unmount();
+  await until('the socket is closed', async () => (await stats()).totalClients === 0);
+});
+
+test('the hook stays away when its token is refused, and waits a while when it is told to come back', async (t) => {
+  const { useRooms, unmount } = await load(page.take('tsx'));
+  t.after(unmount);
+  replace(t, 'stateChanges', []);
+  const messages = [];
+  let closed;
+  const ended = new Promise((resolve) => (closed = resolve));
+  replace(t, 'WebSocket', class extends globalThis.WebSocket {
+    constructor(...args) {
+      super(...args);
+      this.addEventListener('close', ({ code }) => closed({ socket: this, code }));
+    }
+  });
+  const options = { url: `ws://${shell.address}/ws`, rooms: ['team:demo'], getToken: async () => 'not.a.token' };
+  useRooms({ ...options, onStale: assert.fail, onMessage: (message) => messages.push(message.payload.code) });
+  const { socket, code } = await within('the end of the socket', ended);
+  assert.equal(code, 4500);
+  assert.deepEqual(messages, ['UNAUTHORIZED']);
+  // What the hook does about a code is seen by the timer that it sets.
   const timers = [];
-  const realSetTimeout = globalThis.setTimeout;
-  try {
-    const closed = new Promise((resolve) => {
-      const getToken = async () => 'not.a.token';
-      const messages = [];
-      const options = { url: `ws://${shell.address}/ws`, rooms: ['team:demo'], getToken, onReady: assert.fail };
-      useRooms({ ...options, onMessage: (message) => messages.push(message) });
-      until('a socket is made', () => sockets.length > 0).then(() => sockets[0].addEventListener('close', ({ code }) => {
-        resolve({ code, errors: messages.map((message) => message.payload.code) });
-      }));
-    });
-    assert.deepEqual(await closed, { code: 4500, errors: ['UNAUTHORIZED'] });
-    // The hook's own handler ran before ours, and would have set its timer.
-    globalThis.setTimeout = (...args) => timers.push(args);
-    sockets[0].onclose({ code: 4500 });
-    assert.deepEqual(timers, []);
-    sockets[0].onclose({ code: 4000 });
-    assert.equal(timers.length, 1);
-    assert.ok(timers[0][1] <= 500, `waits at most half a second at first: ${timers[0][1]}`);
-  } finally {
-    Object.assign(globalThis, { WebSocket: RealWebSocket, setTimeout: realSetTimeout });
-    unmount();
-  }
+  replace(t, 'setTimeout', (callback, delay) => timers.push(delay));
+  socket.onclose({ code: 4500 });
+  assert.deepEqual(timers, []);
+  socket.onclose({ code: 4000 });
+  assert.equal(timers.length, 1);
+  assert.ok(timers[0] <= 500, `at most half a second at first: ${timers[0]}`);
 });
 
 test('the page script runs, receives, and is told to come back when the gateway stops', async () => {

@@ -29,6 +29,8 @@ const PYTHON: Need = Need {
 
 const CURL: Need = Need { name: "curl", packages: &["curl"], is_there: || shell::has("curl", "--version") };
 
+const OPENSSL: Need = Need { name: "OpenSSL", packages: &["openssl"], is_there: || shell::has("openssl", "version") };
+
 impl Part {
     fn needs(self) -> &'static [Need] {
         match self {
@@ -36,7 +38,7 @@ impl Part {
             Self::Schema | Self::Node => &[NODE, NPM],
             Self::Browser => &[NODE, NPM, CHROMIUM],
             Self::Python => &[PYTHON],
-            Self::Readme => &[NODE, NPM, CURL],
+            Self::Readme => &[NODE, NPM, CURL, OPENSSL],
         }
     }
 }

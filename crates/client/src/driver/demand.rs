@@ -7,11 +7,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use roomcast_protocol::client::{ClientEvent, Publish};
-use roomcast_protocol::{CloseCode, Event, NewEvent, Published, Room};
+use roomcast_protocol::{CloseCode, Event, NewEvent, Published};
 use tokio::sync::oneshot;
 
 use crate::mailbox::Mailbox;
-use crate::registry::{FirstOutcome, Registry};
+use crate::registry::{FirstOutcome, Registry, RoomSince};
 use crate::subscription::SubscriptionId;
 use crate::{Error, ErrorKind, new_event_id};
 
@@ -22,7 +22,7 @@ const MAX_WAITING: usize = 256;
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Join rooms.
-    Subscribe { id: SubscriptionId, rooms: Vec<Room>, mailbox: Arc<Mailbox>, reply: FirstOutcome },
+    Subscribe { id: SubscriptionId, rooms: Vec<RoomSince>, mailbox: Arc<Mailbox>, reply: FirstOutcome },
     /// Publish an event.
     Publish(Publishing),
     /// End. The other half is dropped when that is done.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use roomcast_protocol::client::Subscribe;
-use roomcast_protocol::server::{Connected, ErrorPayload, Limits, Reply, ReplyFrame, RoomOutcome, SubscriptionAck};
+use roomcast_protocol::server::{Connected, ErrorPayload, Reply, ReplyFrame, RoomOutcome, SubscriptionAck};
 use roomcast_protocol::{ClientMessage, ErrorCode, Request, Room, ServerMessage};
 use tokio::time::Instant;
 
@@ -15,16 +15,11 @@ use super::demand::{Demand, Publishing};
 use super::failure::Failure;
 use crate::backoff::Backoff;
 use crate::options::Options;
-use crate::registry::{Registry, is_transient};
+use crate::portion::Portion;
+use crate::registry::{Registry, RoomSince, is_transient};
 use crate::token::Token;
 use crate::transport::{Incoming, Transport, encode};
 use crate::{ConnectionState, Error, ErrorKind};
-
-/// What the longest room takes in a frame: its kind, colon and id, the quotes and the comma.
-const ROOM_BYTES: u64 = (Room::MAX_KIND + 1 + Room::MAX_ID + 3) as u64;
-
-/// What a frame of rooms has beside them.
-const FRAME_BYTES: u64 = 128;
 
 /// Requests without an answer. Events behind them wait, and when too many wait, their callers are told.
 const MAX_AWAITING: usize = 1024;
@@ -148,25 +143,33 @@ impl Link {
         Ok(())
     }
 
+    /// Asks for rooms, and leaves some, in as few requests as can be.
     fn flush_rooms(&mut self, registry: &mut Registry) -> Result<(), Error> {
-        let limit = rooms_per_message(&self.connected.limits);
         while self.transport.has_room() && !self.leaving.is_empty() {
-            let rooms: Vec<Room> = self.leaving.iter().take(limit).cloned().collect();
-            for room in &rooms {
-                self.leaving.remove(room);
-            }
+            let rooms = self.leave_some();
             let names = rooms.iter().map(Room::to_string).collect();
             self.request(ClientMessage::Unsubscribe { rooms: names }, Sent::Unsubscribe(rooms))?;
         }
         while self.transport.has_room() && registry.has_idle() {
-            let rooms = registry.ask(limit, self.next_request);
-            if !rooms.is_empty() {
-                let rooms = rooms.into_iter().map(String::from).collect();
-                let subscribe = Subscribe { rooms, ..Subscribe::default() };
-                self.request(ClientMessage::Subscribe(subscribe), Sent::Subscribe)?;
+            let asked = registry.ask(Portion::of(&self.connected.limits), self.next_request);
+            if !asked.is_empty() {
+                let named = |(room, since): &RoomSince| Some((room.to_string(), (*since)?));
+                let since = asked.iter().filter_map(named).collect();
+                let rooms = asked.into_iter().map(|(room, _)| room.into()).collect();
+                self.request(ClientMessage::Subscribe(Subscribe { rooms, since, presence: None }), Sent::Subscribe)?;
             }
         }
         Ok(())
+    }
+
+    /// Takes as many rooms to leave as one request holds.
+    fn leave_some(&mut self) -> Vec<Room> {
+        let mut portion = Portion::of(&self.connected.limits);
+        let mut rooms = Vec::new();
+        while self.leaving.first().is_some_and(|room| portion.takes(room, None)) {
+            rooms.extend(self.leaving.pop_first());
+        }
+        rooms
     }
 
     fn publish(&mut self, publishing: Publishing, now: Instant) -> Result<(), Error> {
@@ -245,8 +248,10 @@ impl Link {
         let number = frame.reply_to.and_then(|id| id.as_str().parse::<u64>().ok());
         let sent = number.and_then(|number| self.awaiting.remove(&number));
         match (frame.reply, sent.map(|awaiting| awaiting.request)) {
-            (Reply::SubscriptionAck(ack), Some(Sent::Subscribe)) => self.joined(number, ack, demand),
-            (Reply::SubscriptionAck(ack), None) if number.is_none() => self.joined(None, ack, demand),
+            (Reply::SubscriptionAck(ack), Some(Sent::Subscribe)) => {
+                number.into_iter().for_each(|number| self.joined(number, &ack, demand));
+            }
+            (Reply::SubscriptionAck(ack), None) if number.is_none() => news(&ack, demand),
             (Reply::PublishAck(published), Some(Sent::Publish(publishing))) => {
                 let _ = publishing.reply.send(Ok(published));
             }
@@ -263,17 +268,13 @@ impl Link {
         Heard::Nothing
     }
 
-    /// What became of rooms, by the answer to request `number` or by the gateway's own word.
-    fn joined(&mut self, number: Option<u64>, ack: SubscriptionAck, demand: &mut Demand) {
+    /// What became of rooms, by the answer to request `number`.
+    fn joined(&mut self, number: u64, ack: &SubscriptionAck, demand: &mut Demand) {
         let mut again = false;
-        for (name, outcome) in ack.rooms {
-            if let Ok(room) = name.parse() {
-                again |= demand.registry.outcome(number, &room, outcome);
-            }
+        for (room, outcome) in outcomes(ack) {
+            again |= demand.registry.outcome(number, &room, outcome);
         }
-        if let Some(number) = number {
-            again |= demand.registry.ask_again(number);
-        }
+        again |= demand.registry.ask_again(number);
         if again { self.pause_rooms(None) } else { self.room_retry.reset() }
     }
 
@@ -292,7 +293,7 @@ impl Link {
             }
             (Some(Sent::Subscribe), Some(number)) => {
                 for room in demand.registry.asked(number) {
-                    demand.registry.outcome(Some(number), &room, RoomOutcome::Denied { code: error.code });
+                    demand.registry.outcome(number, &room, RoomOutcome::Denied { code: error.code });
                 }
             }
             (Some(Sent::Unsubscribe(rooms)), _) if is_transient(error.code) => {
@@ -357,8 +358,12 @@ fn later(after: Option<Duration>) -> Option<Instant> {
     Instant::now().checked_add(after?)
 }
 
-/// How many rooms one request may name: what the gateway says, as far as they fit into a message.
-fn rooms_per_message(limits: &Limits) -> usize {
-    let fit = limits.max_message_bytes.saturating_sub(FRAME_BYTES) / ROOM_BYTES;
-    usize::try_from(limits.max_rooms_per_message.min(fit).max(1)).unwrap_or(usize::MAX)
+/// What an acknowledgement says, room by room.
+fn outcomes(ack: &SubscriptionAck) -> impl Iterator<Item = (Room, RoomOutcome)> {
+    ack.rooms.iter().filter_map(|(name, outcome)| Some((name.parse().ok()?, *outcome)))
+}
+
+/// What became of rooms by the gateway's own word.
+fn news(ack: &SubscriptionAck, demand: &mut Demand) {
+    outcomes(ack).for_each(|(room, outcome)| demand.registry.news(&room, outcome));
 }

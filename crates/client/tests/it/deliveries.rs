@@ -78,8 +78,7 @@ async fn a_slow_reader_is_told_how_much_it_missed_and_goes_on() {
 #[tokio::test(start_paused = true)]
 async fn a_gap_that_the_gateway_tells_is_passed_on() {
     let (_gateway, _client, mut peer, mut subscription) = subscribed().await;
-    let gap = json!({"rooms": {"team:a": {"status": "gap", "position": "e:9", "reason": "history_truncated"}}});
-    peer.send("subscription.ack", None, &gap).await;
+    peer.gap(None, "team:a", "e:9", "history_truncated").await;
     let delivery = subscription.next().await;
     let reason = Some(GapReason::HistoryTruncated);
     assert!(matches!(&delivery, Some(Delivery::Gap { reason: told, .. }) if *told == reason), "{delivery:?}");

@@ -107,11 +107,11 @@ async fn all_rooms_are_joined_again_in_one_request_after_a_reconnection() {
     assert!(matches!(a.next().await, Some(Delivery::Event(_))));
     drop(peer);
     let mut peer = gateway.acknowledge().await;
-    peer.joined(&["team:a", "team:b"], "e:2").await;
-    let resumed = a.next().await;
-    assert!(matches!(resumed, Some(Delivery::Resumed { recovered: 0, .. })), "nothing was missed: {resumed:?}");
-    let gap = b.next().await;
-    assert!(matches!(gap, Some(Delivery::Gap { reason: None, .. })), "one event was missed: {gap:?}");
+    peer.recovered(&[("team:a", "e:2"), ("team:b", "e:1")], 0).await;
+    for subscription in [&mut a, &mut b] {
+        let resumed = subscription.next().await;
+        assert!(matches!(resumed, Some(Delivery::Resumed { recovered: 0, .. })), "{resumed:?}");
+    }
     peer.event("two", "team:a", "e:3").await;
     assert!(matches!(a.next().await, Some(Delivery::Event(_))));
 }
@@ -187,8 +187,8 @@ async fn an_unanswered_request_is_repeated() {
     let mut subscription = subscribing.await.unwrap().unwrap();
     drop(peer);
     let mut peer = gateway.acknowledge().await;
-    peer.subscribe_request(&["team:a"]).await;
-    peer.joined(&["team:a"], "e:1").await;
+    peer.resume_request(&[("team:a", "e:1")]).await;
+    peer.recovered(&[("team:a", "e:1")], 0).await;
     assert!(matches!(subscription.next().await, Some(Delivery::Resumed { .. })));
 }
 
@@ -201,11 +201,13 @@ async fn a_room_that_the_broker_cannot_serve_now_is_joined_later() {
     drop(peer);
     let mut peer = gateway.acknowledge().await;
     for _ in 0..5 {
-        let id = peer.subscribe_request(&["team:a"]).await;
+        let id = peer.resume_request(&[("team:a", "e:1")]).await;
         peer.deny(&id, "team:a", "UNAVAILABLE").await;
     }
-    peer.joined(&["team:a"], "f:1").await;
-    assert!(matches!(subscription.next().await, Some(Delivery::Gap { .. })));
+    peer.recovered(&[("team:a", "e:1")], 1).await;
+    peer.event("missed", "team:a", "e:2").await;
+    assert!(matches!(subscription.next().await, Some(Delivery::Resumed { recovered: 1, .. })));
+    assert!(matches!(subscription.next().await, Some(Delivery::Event(_))));
     until(&client, ConnectionState::is_open).await;
 }
 
@@ -217,16 +219,15 @@ async fn a_room_that_is_refused_on_a_reconnection_is_told_and_not_asked_for_agai
     let mut subscription = subscribing.await.unwrap().unwrap();
     drop(peer);
     let mut peer = gateway.acknowledge().await;
-    let id = peer.subscribe_request(&["team:a", "team:b"]).await;
-    let outcomes = json!({"rooms": {
-        "team:a": {"status": "denied", "code": "FORBIDDEN"}, "team:b": {"status": "subscribed", "position": "e:1"},
-    }});
+    let id = peer.resume_request(&[("team:a", "e:1"), ("team:b", "e:1")]).await;
+    let recovered = json!({"status": "recovered", "position": "e:1", "recovered": 0});
+    let outcomes = json!({"rooms": {"team:a": {"status": "denied", "code": "FORBIDDEN"}, "team:b": recovered}});
     peer.send("subscription.ack", Some(&id), &outcomes).await;
     let denied = subscription.next().await;
     assert!(matches!(&denied, Some(Delivery::Denied { room, .. }) if *room == Room::team("a")), "{denied:?}");
     assert!(matches!(subscription.next().await, Some(Delivery::Resumed { .. })));
     drop(peer);
-    gateway.acknowledge().await.joined(&["team:b"], "e:1").await;
+    gateway.acknowledge().await.recovered(&[("team:b", "e:1")], 0).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -171,6 +171,7 @@ impl Peer {
         let request = self.request().await;
         assert_eq!(request["action"], "subscribe", "{request}");
         assert_eq!(request["rooms"], json!(rooms));
+        assert!(request.get("since").is_none(), "{request}");
         request["id"].clone()
     }
 
@@ -189,6 +190,50 @@ impl Peer {
         let joined = json!({"status": "subscribed", "position": position});
         let outcomes: Value = rooms.iter().map(|room| (*room, joined.clone())).collect();
         self.send("subscription.ack", Some(&id), &json!({"rooms": outcomes})).await;
+    }
+
+    /// The next request, which must resume these rooms from these positions.
+    pub(crate) async fn resume_request(&mut self, since: &[(&str, &str)]) -> Value {
+        let request = self.request().await;
+        assert_eq!(request["action"], "subscribe", "{request}");
+        let rooms: Vec<&str> = since.iter().map(|(room, _)| *room).collect();
+        assert_eq!(request["rooms"], json!(rooms));
+        let positions: Value = since.iter().map(|(room, position)| (*room, json!(position))).collect();
+        assert_eq!(request["since"], positions, "{request}");
+        request["id"].clone()
+    }
+
+    /// The next request, which must resume these rooms; each is recovered with so many missed events to follow.
+    pub(crate) async fn recovered(&mut self, since: &[(&str, &str)], recovered: u64) {
+        let id = self.resume_request(since).await;
+        let outcome = |position| json!({"status": "recovered", "position": position, "recovered": recovered});
+        let outcomes: Value = since.iter().map(|(room, position)| (*room, outcome(*position))).collect();
+        self.send("subscription.ack", Some(&id), &json!({"rooms": outcomes})).await;
+    }
+
+    /// The next request, which must resume this room alone, from anywhere.
+    pub(crate) async fn resume_request_of_one(&mut self, room: &str) -> Value {
+        let request = self.request().await;
+        assert_eq!((&request["action"], &request["rooms"]), (&json!("subscribe"), &json!([room])), "{request}");
+        request
+    }
+
+    /// Answers a request to resume a room from a position of epoch `e`: the events up to this offset follow, each with its
+    /// offset in its title.
+    pub(crate) async fn replay(&mut self, request: &Value, room: &str, latest: u64) {
+        let since = request["since"][room].as_str().unwrap();
+        let from: u64 = since.strip_prefix("e:").unwrap().parse().unwrap();
+        let outcome = json!({"status": "recovered", "position": since, "recovered": latest - from});
+        self.send("subscription.ack", Some(&request["id"]), &json!({"rooms": {room: outcome}})).await;
+        for offset in from + 1..=latest {
+            self.event(&format!("a{offset}"), room, &format!("e:{offset}")).await;
+        }
+    }
+
+    /// Says that events of a room are lost; with the id of the request that it answers.
+    pub(crate) async fn gap(&mut self, id: Option<&Value>, room: &str, position: &str, reason: &str) {
+        let outcome = json!({"status": "gap", "position": position, "reason": reason});
+        self.send("subscription.ack", id, &json!({"rooms": {room: outcome}})).await;
     }
 
     pub(crate) async fn deny(&mut self, id: &Value, room: &str, code: &str) {

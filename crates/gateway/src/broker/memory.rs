@@ -119,6 +119,15 @@ impl Broker for MemoryBroker {
         })
     }
 
+    fn positions(&self, rooms: Vec<Room>) -> BoxFuture<'_, Result<Vec<Position>, Unavailable>> {
+        Box::pin(async move {
+            let (now, mut state) = (Instant::now(), self.lock());
+            let positions = state.streams.open(&rooms, now)?;
+            rooms.iter().for_each(|room| state.streams.release(room, now));
+            Ok(positions)
+        })
+    }
+
     fn release(&self, rooms: &[Room]) {
         let now = Instant::now();
         let mut state = self.lock();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use roomcast_protocol::{Position, Room};
 
+use crate::fault::{self, Fault};
 use crate::hub::ConnectionId;
 use crate::outbox::Outbox;
 use crate::publication::Publication;
@@ -21,11 +22,13 @@ pub(super) struct Member {
     /// Room index and place among its seats, so that leaving takes no search of the room.
     pub(super) seats: Vec<(usize, usize)>,
     pub(super) hold: Option<Hold>,
+    /// What its connection has to fill before anything else is delivered.
+    pub(super) holes: Vec<Hole>,
 }
 
 impl Member {
     pub(super) fn new(connection: ConnectionId, outbox: Arc<Outbox>) -> Self {
-        Self { connection, outbox, seats: Vec::new(), hold: None }
+        Self { connection, outbox, seats: Vec::new(), hold: None, holes: Vec::new() }
     }
 
     /// The seat in the room has moved.
@@ -80,14 +83,41 @@ pub(super) struct Seat {
     pub(super) after: Option<Position>,
 }
 
+/// How an event at a position fits a seat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// It was delivered already, or lies before the seat's start.
+    Behind,
+    /// It is the next one, or has no place at all.
+    Next,
+    /// Events are missing between the seat's last one and this one, or its stream is another.
+    Ahead,
+}
+
 impl Seat {
-    /// Whether an event at the position is still to be delivered here.
-    pub(super) fn is_before(&self, position: Option<Position>) -> bool {
-        match (self.after, position) {
-            // Ephemeral: has no place, is delivered to whoever is there.
-            (_, None) => true,
-            (Some(after), Some(position)) => after.is_before(&position).unwrap_or(true),
-            (None, Some(_)) => false,
+    pub(super) fn fit(&self, position: Option<Position>) -> Fit {
+        let (after, position) = match (self.after, position) {
+            // Ephemeral: is delivered to whoever is there.
+            (_, None) => return Fit::Next,
+            (None, Some(_)) => return Fit::Behind,
+            (Some(after), Some(position)) => (after, position),
+        };
+        match after.is_before(&position) {
+            Some(false) if fault::is_built_in(Fault::Redelivery) => Fit::Next,
+            Some(true) if position.offset == after.offset + 1 => Fit::Next,
+            Some(false) => Fit::Behind,
+            Some(true) | None => Fit::Ahead,
         }
     }
+}
+
+/// Events that a connection should have got and has not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hole {
+    /// The room.
+    pub(crate) room: Room,
+    /// The last event that the connection got there.
+    pub(crate) after: Position,
+    /// The last one that is missing.
+    pub(crate) until: Position,
 }

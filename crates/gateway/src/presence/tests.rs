@@ -123,6 +123,21 @@ impl World {
         };
     }
 
+    /// That every connection whose request has ended knows what is true.
+    async fn check(&self, clients: &mut [Client], seed: u64) {
+        let truth = self.truth().await;
+        for client in clients {
+            client.read();
+            if client.stage == Stage::Released {
+                let (mut known, mut others) = (client.known.clone(), truth.clone());
+                // Nobody is told of what the own user's other connections do.
+                let own = client.guest.user.to_string();
+                assert!(known.remove(&own).is_some() && others.remove(&own).is_some(), "seed {seed}");
+                assert_eq!(known, others, "seed {seed}");
+            }
+        }
+    }
+
     async fn truth(&self) -> BTreeMap<String, Option<String>> {
         let roster = self.record.roster(&self.room).await.unwrap();
         let text = |data: Option<super::Data>| data.map(|data| RawValue::get(&data).to_owned());
@@ -140,10 +155,12 @@ async fn run(seed: u64, count: usize) {
             let client = &mut clients[random.random_range(0..count)];
             world.step(client, random.random_range(0..60)).await;
         }
+        tokio::time::sleep(Duration::from_millis(random.random_range(0..400))).await;
         if random.random_bool(0.3) {
-            clients.iter_mut().for_each(Client::read);
+            // Longer than any room rests here.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            world.check(&mut clients, seed).await;
         }
-        tokio::time::sleep(Duration::from_millis(random.random_range(0..2000))).await;
     }
     for client in clients.iter_mut().filter(|client| client.stage != Stage::Away) {
         while client.stage != Stage::Released {
@@ -151,19 +168,7 @@ async fn run(seed: u64, count: usize) {
         }
     }
     tokio::time::sleep(Duration::from_secs(60)).await;
-    let truth = world.truth().await;
-    for client in &mut clients {
-        client.read();
-        if client.stage == Stage::Released {
-            let mut known = client.known.clone();
-            // Nobody is told of what the own user's other connections do.
-            let own = client.guest.user.to_string();
-            assert!(known.remove(&own).is_some(), "seed {seed}");
-            let mut others = truth.clone();
-            others.remove(&own);
-            assert_eq!(known, others, "seed {seed}");
-        }
-    }
+    world.check(&mut clients, seed).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -106,7 +106,7 @@ impl Session {
     }
 
     /// Sends what was missed, as fast as the socket takes it.
-    async fn replay(&self, mut replay: Replay) {
+    pub(super) async fn replay(&self, mut replay: Replay) {
         let outbox = &self.handle_of().outbox;
         while let Some(frame) = replay.next() {
             if !outbox.drained().await {

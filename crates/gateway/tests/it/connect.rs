@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use roomcast_gateway::{Config, Gateway};
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::harness::{
-    Client, EPOCH, config, publish, signed, start, start_with_paused_clock, token, upgrade, with_header, with_token,
+    Client, EPOCH, config, pipe, publish, signed, start, start_with_paused_clock, token, upgrade, with_header,
+    with_token,
 };
 use crate::raw::{exchange, frame, upgrade_with};
+use crate::server::Running;
 
 const SUBPROTOCOL: &str = "sec-websocket-protocol";
 
@@ -213,6 +216,31 @@ async fn frames_behind_the_first_are_handled_in_order_without_waiting() {
         assert_eq!((&answer["replyTo"], &answer["type"]), (&json!(id), &json!(kind)));
     }
 }
+
+#[tokio::test]
+async fn frames_that_come_with_the_upgrade_request_are_not_lost() {
+    let running = Running::start(config());
+    let token = token(&running.gateway, "u", Value::Null);
+    let mut bytes = upgrade_with(&[&format!("Authorization: Bearer {token}")]);
+    bytes.extend([frame(0x81, br#"{"type":"ping","id":"1"}"#), frame(0x88, &1000u16.to_be_bytes())].concat());
+    let mut tcp = TcpStream::connect(running.address).await.unwrap();
+    let mut pipe = pipe(&running.gateway);
+    for stream in [&mut tcp as &mut dyn Stream, &mut pipe] {
+        stream.write_all(&bytes).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+        let (ack, pong) =
+            (answer.find("Connected to WebSocket server").unwrap(), answer.find(r#""replyTo":"1""#).unwrap());
+        assert!(ack < pong, "{answer}");
+    }
+}
+
+/// A pipe or a TCP connection.
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 
 #[tokio::test]
 async fn anything_else_as_the_first_frame_ends_the_connection() {

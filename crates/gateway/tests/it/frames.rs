@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use roomcast_gateway::Gateway;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -281,6 +282,17 @@ async fn until_empty(gateway: &Gateway) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     panic!("not empty: {:?}", gateway.stats());
+}
+
+#[tokio::test]
+async fn a_ping_is_answered_with_its_bytes_also_within_a_message() {
+    let gateway = start(config());
+    let mut client = client(&gateway).await;
+    let parts = [frame(0x01, b"{\"type\":"), frame(0x89, b"\x00\xff"), frame(0x80, b"\"ping\"}")];
+    client.socket.get_mut().write_all(&parts.concat()).await.unwrap();
+    let pong = client.socket.next().await.unwrap().unwrap();
+    assert_eq!(pong, Message::Pong(b"\x00\xff".as_slice().into()));
+    assert_eq!(client.receive().await["payload"]["message"], "pong");
 }
 
 #[tokio::test]

@@ -184,6 +184,23 @@ async fn a_renewal_moves_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_renewal_is_in_time_until_the_connection_is_closed_and_may_bring_an_earlier_end() {
+    let gateway = start_with_paused_clock(config());
+    let start = Instant::now();
+    let mut client = open(&gateway, &lasting("u", 20, Value::Null)).await;
+    assert_eq!(client.receive().await["type"], "auth.expiring");
+    let mut client = answering_until(client, start + Duration::from_secs(29)).await;
+    let renewed = client.ask(json!({"action": "authenticate", "token": lasting("u", 1000, Value::Null)})).await;
+    assert_eq!(renewed["type"], "auth.ack");
+    let mut client = answering_until(client, start + Duration::from_secs(65)).await;
+    let renewed = client.ask(json!({"action": "authenticate", "token": lasting("u", 70, Value::Null)})).await;
+    assert_eq!(renewed["type"], "auth.ack");
+    assert_eq!(client.receive().await["type"], "auth.expiring");
+    client.is_closed_with_notice(4002).await;
+    assert!((80.0..80.5).contains(&seconds(start)), "{}", seconds(start));
+}
+
+#[tokio::test(start_paused = true)]
 async fn rooms_that_the_new_token_does_not_grant_are_left() {
     let gateway = start_with_paused_clock(config());
     let mut client = open(&gateway, &lasting("u", 100, json!({"*": ["*"]}))).await;

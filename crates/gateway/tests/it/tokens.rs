@@ -1,5 +1,6 @@
 //! Tokens: which are refused, and how that is said.
 
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use roomcast_gateway::{Config, Gateway};
 use serde_json::{Value, json};
 
@@ -52,6 +53,8 @@ async fn tokens_that_nobody_signed_for_this_gateway_are_refused() {
     let unsigned = with_header(json!({"alg": "none"}));
     let other_claims = signed(&claims(json!({"sub": "user_2"})));
     let other_payload = other_claims.split('.').nth(1).unwrap();
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    let by_hs512 = jsonwebtoken::encode(&Header::new(Algorithm::HS512), &claims(json!({})), &key).unwrap();
     for (what, token) in [
         ("another key", sign(&json!({"alg": "HS256"}), &claims(json!({})), "another secret of 32 bytes and more!")),
         ("no signature", format!("{header}.{payload}.")),
@@ -60,6 +63,7 @@ async fn tokens_that_nobody_signed_for_this_gateway_are_refused() {
         ("none in other letters", with_header(json!({"alg": "nOnE"}))),
         ("labelled RS256", with_header(json!({"alg": "RS256"}))),
         ("labelled HS512", with_header(json!({"alg": "HS512"}))),
+        ("signed by HS512", by_hs512),
         ("labelled ES256", with_header(json!({"alg": "ES256"}))),
         ("labelled in lower case", with_header(json!({"alg": "hs256"}))),
         ("without a label", with_header(json!({"typ": "JWT"}))),

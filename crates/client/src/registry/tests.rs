@@ -3,7 +3,7 @@
 use futures_util::FutureExt;
 use futures_util::future::poll_fn;
 use roomcast_protocol::event::{IssueUpdated, UserTyping};
-use roomcast_protocol::server::GapReason;
+use roomcast_protocol::server::{GapReason, Limits};
 use roomcast_protocol::{Epoch, Timestamp};
 
 use super::*;
@@ -28,18 +28,34 @@ fn denied(code: ErrorCode) -> RoomOutcome {
 }
 
 fn add(registry: &mut Registry, id: SubscriptionId, rooms: &[Room]) -> (Arc<Mailbox>, Outcome) {
+    let rooms: Vec<RoomSince> = rooms.iter().map(|room| (room.clone(), None)).collect();
+    add_since(registry, id, &rooms)
+}
+
+fn add_since(registry: &mut Registry, id: SubscriptionId, rooms: &[RoomSince]) -> (Arc<Mailbox>, Outcome) {
     let mailbox = Arc::new(Mailbox::new(16));
     let (reply, outcome) = oneshot::channel();
     registry.add(id, rooms, mailbox.clone(), reply);
     (mailbox, outcome)
 }
 
+/// What the request of this number asks for, of at most so many rooms.
+fn ask_some(registry: &mut Registry, rooms: u64, request: u64) -> Vec<RoomSince> {
+    let limits =
+        Limits { messages_per_minute: 100, max_message_bytes: 1 << 16, max_rooms: 128, max_rooms_per_message: rooms };
+    registry.ask(Portion::of(&limits), request)
+}
+
+fn ask(registry: &mut Registry, request: u64) -> Vec<RoomSince> {
+    ask_some(registry, 100, request)
+}
+
 /// A registry whose only subscription is in these rooms, each at offset 1.
 fn joined(rooms: &[Room]) -> (Registry, Arc<Mailbox>) {
     let mut registry = Registry::default();
     let (mailbox, mut outcome) = add(&mut registry, 1, rooms);
-    registry.ask(100, 1);
-    rooms.iter().for_each(|room| assert!(!registry.outcome(Some(1), room, subscribed(1))));
+    ask(&mut registry, 1);
+    rooms.iter().for_each(|room| assert!(!registry.outcome(1, room, subscribed(1))));
     assert!(matches!(outcome.try_recv(), Ok(Ok(()))));
     (registry, mailbox)
 }
@@ -80,20 +96,20 @@ fn a_room_that_was_never_asked_for_is_not_left() {
     let _subscription = add(&mut registry, 1, &[room("a")]);
     registry.remove(1);
     assert!(registry.take_left().is_empty());
-    assert!(registry.ask(100, 1).is_empty());
+    assert!(ask(&mut registry, 1).is_empty());
 }
 
 #[test]
 fn an_answer_to_another_request_says_nothing() {
     let mut registry = Registry::default();
     let (_, mut outcome) = add(&mut registry, 1, &[room("a")]);
-    registry.ask(100, 1);
+    ask(&mut registry, 1);
     registry.remove(1);
     let (_, mut second) = add(&mut registry, 2, &[room("a")]);
-    assert_eq!(registry.ask(100, 2), [room("a")]);
-    registry.outcome(Some(1), &room("a"), denied(ErrorCode::Forbidden));
+    assert_eq!(ask(&mut registry, 2), [(room("a"), None)]);
+    registry.outcome(1, &room("a"), denied(ErrorCode::Forbidden));
     assert!(outcome.try_recv().is_err() && second.try_recv().is_err());
-    registry.outcome(Some(2), &room("a"), subscribed(1));
+    registry.outcome(2, &room("a"), subscribed(1));
     assert!(matches!(second.try_recv(), Ok(Ok(()))));
 }
 
@@ -102,19 +118,19 @@ fn rooms_are_asked_for_in_portions() {
     let mut registry = Registry::default();
     let rooms: Vec<Room> = (0..5).map(|number| room(&number.to_string())).collect();
     let _subscription = add(&mut registry, 1, &rooms);
-    let portions: Vec<usize> = (1..=4).map(|request| registry.ask(2, request).len()).collect();
+    let portions: Vec<usize> = (1..=4).map(|request| ask_some(&mut registry, 2, request).len()).collect();
     assert_eq!(portions, [2, 2, 1, 0]);
 }
 
 #[test]
-fn a_rejoined_room_tells_a_gap_unless_nothing_was_missed() {
+fn a_gateway_that_does_not_recover_leaves_a_gap_unless_nothing_was_missed() {
     let (mut registry, mailbox) = joined(&[room("a"), room("b")]);
     registry.route(frame(IssueUpdated::default(), &[(&room("a"), 2)]));
     assert!(is_event(next(&mailbox)));
     registry.disconnected();
-    assert_eq!(registry.ask(100, 1).len(), 2);
-    registry.outcome(Some(1), &room("a"), subscribed(2));
-    registry.outcome(Some(1), &room("b"), subscribed(2));
+    assert_eq!(ask(&mut registry, 1).len(), 2);
+    registry.outcome(1, &room("a"), subscribed(2));
+    registry.outcome(1, &room("b"), subscribed(2));
     assert!(matches!(next(&mailbox), Some(Delivery::Resumed { room, recovered: 0 }) if room.id() == "a"));
     assert!(matches!(next(&mailbox), Some(Delivery::Gap { room, reason: None }) if room.id() == "b"));
     assert!(next(&mailbox).is_none());
@@ -124,7 +140,7 @@ fn a_rejoined_room_tells_a_gap_unless_nothing_was_missed() {
 fn the_gateways_own_word_of_a_gap_is_passed_on() {
     let (mut registry, mailbox) = joined(&[room("a")]);
     let gap = RoomOutcome::Gap { position: at(9), reason: GapReason::HistoryTruncated, presence: None };
-    registry.outcome(None, &room("a"), gap);
+    registry.news(&room("a"), gap);
     assert!(matches!(next(&mailbox), Some(Delivery::Gap { reason: Some(GapReason::HistoryTruncated), .. })));
 }
 
@@ -132,10 +148,10 @@ fn the_gateways_own_word_of_a_gap_is_passed_on() {
 fn one_denied_room_of_several_is_told_in_the_stream() {
     let mut registry = Registry::default();
     let (mailbox, mut outcome) = add(&mut registry, 1, &[room("a"), room("b")]);
-    registry.ask(100, 1);
-    registry.outcome(Some(1), &room("a"), denied(ErrorCode::Forbidden));
+    ask(&mut registry, 1);
+    registry.outcome(1, &room("a"), denied(ErrorCode::Forbidden));
     assert!(outcome.try_recv().is_err(), "the other room has no outcome yet");
-    registry.outcome(Some(1), &room("b"), subscribed(1));
+    registry.outcome(1, &room("b"), subscribed(1));
     assert!(matches!(outcome.try_recv(), Ok(Ok(()))));
     assert!(matches!(next(&mailbox), Some(Delivery::Denied { code: ErrorCode::Forbidden, .. })));
     assert!(!registry.wants(&room("a")) && registry.take_left().is_empty());
@@ -145,8 +161,8 @@ fn one_denied_room_of_several_is_told_in_the_stream() {
 fn a_subscription_whose_rooms_are_all_denied_fails() {
     let mut registry = Registry::default();
     let (mailbox, mut outcome) = add(&mut registry, 1, &[room("a")]);
-    registry.ask(100, 1);
-    registry.outcome(Some(1), &room("a"), denied(ErrorCode::InvalidRoom));
+    ask(&mut registry, 1);
+    registry.outcome(1, &room("a"), denied(ErrorCode::InvalidRoom));
     let error = outcome.try_recv().unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied { code: ErrorCode::InvalidRoom });
     assert!(mailbox.is_finished());
@@ -157,11 +173,11 @@ fn a_member_outlasts_a_broker_that_is_away_and_a_newcomer_is_told() {
     let (mut registry, mailbox) = joined(&[room("a")]);
     registry.disconnected();
     let (_, mut newcomer) = add(&mut registry, 2, &[room("a")]);
-    registry.ask(100, 1);
-    assert!(registry.outcome(Some(1), &room("a"), denied(ErrorCode::Unavailable)), "to be asked for again");
+    ask(&mut registry, 1);
+    assert!(registry.outcome(1, &room("a"), denied(ErrorCode::Unavailable)), "to be asked for again");
     assert!(newcomer.try_recv().unwrap().is_err());
     assert!(next(&mailbox).is_none() && !mailbox.is_finished());
-    assert_eq!(registry.ask(100, 2), [room("a")]);
+    assert_eq!(ask(&mut registry, 2), [(room("a"), Some(at(1)))], "with the position that it had");
 }
 
 #[test]
@@ -187,7 +203,7 @@ fn an_event_of_two_rooms_comes_once_to_each_subscription() {
 fn nothing_of_a_room_comes_before_its_acknowledgement() {
     let mut registry = Registry::default();
     let (mailbox, _outcome) = add(&mut registry, 1, &[room("a")]);
-    registry.ask(100, 1);
+    ask(&mut registry, 1);
     registry.route(frame(IssueUpdated::default(), &[(&room("a"), 2)]));
     assert!(next(&mailbox).is_none());
 }
@@ -209,3 +225,5 @@ fn an_ephemeral_event_that_implies_no_room_goes_to_all() {
     registry.route(frame(Event::custom("cursor.moved", serde_json::json!({})), &[]));
     assert!(is_event(next(&first)) && is_event(next(&second)));
 }
+
+mod resuming;
