@@ -6,7 +6,7 @@
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use roomcast_client::{Client, ConnectionState, Delivery, Subscription};
 use roomcast_gateway::config::LogFormat;
-use roomcast_protocol::Room;
+use roomcast_protocol::{InvalidPosition, InvalidRoom, Position, Room};
 use tokio::sync::watch;
 
 use crate::failure::Failure;
@@ -22,11 +22,19 @@ pub(crate) fn command() -> Command {
         .arg(
             Arg::new("room")
                 .value_name("ROOM")
-                .required(true)
+                .required_unless_present("since")
                 .action(ArgAction::Append)
                 .num_args(1..)
                 .value_parser(value_parser!(Room))
                 .help("a room, such as team:demo"),
+        )
+        .arg(
+            Arg::new("since")
+                .long("since")
+                .value_name("ROOM=POSITION")
+                .action(ArgAction::Append)
+                .value_parser(parse_since)
+                .help("go on in a room behind a position that an earlier event named; for each room once"),
         )
         .arg(
             Arg::new("count")
@@ -41,7 +49,7 @@ pub(crate) fn command() -> Command {
 pub(crate) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     logging::start(logging::CLIENT, LogFormat::Text)?;
     let (remote, access) = remote::find(matches)?;
-    let rooms: Vec<Room> = matches.get_many::<Room>("room").into_iter().flatten().cloned().collect();
+    let rooms = rooms(matches);
     let count = matches.get_one::<u64>("count").copied();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::other(format!("start a runtime: {error}")))?;
@@ -58,6 +66,28 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<(), Failure> {
         }
         outcome
     })
+}
+
+/// Reads `room=position`. Neither half has an equals sign.
+fn parse_since(text: &str) -> Result<(Room, Position), String> {
+    let (room, position) = text.split_once('=').ok_or("expected room=position, such as team:demo=k3x9:42")?;
+    let room = room.parse().map_err(|error: InvalidRoom| error.to_string())?;
+    let position = position.parse().map_err(|error: InvalidPosition| error.to_string())?;
+    Ok((room, position))
+}
+
+/// Every room that was named, in either way, once.
+fn rooms(matches: &ArgMatches) -> Vec<(Room, Option<Position>)> {
+    let named = matches.get_many::<Room>("room").into_iter().flatten().map(|room| (room.clone(), None));
+    let since = matches.get_many::<(Room, Position)>("since").into_iter().flatten();
+    let mut rooms: Vec<(Room, Option<Position>)> = named.collect();
+    for (room, position) in since {
+        match rooms.iter_mut().find(|(known, _)| known == room) {
+            Some((_, known)) => *known = Some(*position),
+            None => rooms.push((room.clone(), Some(*position))),
+        }
+    }
+    rooms
 }
 
 async fn connect(url: &str, access: Access) -> Result<Client, Failure> {
@@ -77,9 +107,9 @@ async fn connect(url: &str, access: Access) -> Result<Client, Failure> {
     Ok(client)
 }
 
-async fn follow(client: &Client, rooms: Vec<Room>, count: Option<u64>) -> Result<(), Failure> {
-    let names = rooms.iter().map(Room::as_str).collect::<Vec<_>>().join(", ");
-    let subscription = client.subscribe_all(rooms).await;
+async fn follow(client: &Client, rooms: Vec<(Room, Option<Position>)>, count: Option<u64>) -> Result<(), Failure> {
+    let names = rooms.iter().map(|(room, _)| room.as_str()).collect::<Vec<_>>().join(", ");
+    let subscription = client.subscribe_all_since(rooms).await;
     let mut subscription = subscription.map_err(|error| Failure::other(error.to_string()))?;
     eprintln!("roomcast: subscribed to {names}");
     let mut left = count.unwrap_or(u64::MAX);
@@ -97,7 +127,10 @@ async fn deliver(subscription: &mut Subscription) -> Result<bool, Failure> {
             print(&line.map_err(|error| Failure::other(format!("write the event: {error}")))?)?;
             return Ok(true);
         }
-        Some(Delivery::Gap { room, .. }) => eprintln!("roomcast: {room}: events may have been missed"),
+        Some(Delivery::Gap { room, reason }) => {
+            let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+            eprintln!("roomcast: {room}: events may have been missed{reason}");
+        }
         Some(Delivery::Resumed { room, recovered }) => eprintln!("roomcast: {room}: {recovered} missed events follow"),
         Some(Delivery::Lagged { missed }) => eprintln!("roomcast: too slow to print: {missed} deliveries are lost"),
         Some(Delivery::Denied { room, code }) => eprintln!("roomcast: {room}: denied ({code})"),
@@ -126,5 +159,40 @@ async fn tell_states(mut states: watch::Receiver<ConnectionState>) {
             ConnectionState::Closed { reason, .. } => eprintln!("roomcast: closed: {reason}"),
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rooms_of(arguments: &[&str]) -> Result<Vec<String>, String> {
+        let matches = command().try_get_matches_from([&["subscribe"], arguments].concat());
+        let rooms = rooms(&matches.map_err(|error| error.to_string())?);
+        let text = |(room, since): &(Room, Option<Position>)| match since {
+            Some(position) => format!("{room}={position}"),
+            None => room.to_string(),
+        };
+        Ok(rooms.iter().map(text).collect())
+    }
+
+    #[test]
+    fn a_position_goes_with_its_room_whether_that_is_named_by_itself_or_not() {
+        let both = rooms_of(&["team:a", "team:b", "--since", "team:b=k3x9:42", "--since=team:c=k3x9:0"]);
+        assert_eq!(both.unwrap(), ["team:a", "team:b=k3x9:42", "team:c=k3x9:0"]);
+        assert_eq!(rooms_of(&["--since", "team:a=k:1"]).unwrap(), ["team:a=k:1"]);
+    }
+
+    #[test]
+    fn what_is_no_position_is_refused_with_what_is_expected() {
+        for (since, expected) in [
+            ("team:a", "room=position"),
+            ("no room=k:1", "a room is kind:id"),
+            ("team:a=42", "a position is epoch:offset"),
+        ] {
+            let error = rooms_of(&["--since", since]).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+        assert!(rooms_of(&[]).is_err(), "no room at all");
     }
 }

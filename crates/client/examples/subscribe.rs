@@ -25,7 +25,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         tokio::select! {
             delivery = subscription.next() => match delivery {
                 Some(Delivery::Event(frame)) => println!("{} {}", frame.event.event_type(), frame.event.payload()),
-                Some(Delivery::Gap { room, .. }) => println!("events of {room} may have been missed"),
+                Some(Delivery::Resumed { room, recovered }) => println!("{room} goes on; {recovered} missed events follow"),
+                Some(Delivery::Gap { room, .. }) => println!("events of {room} are lost"),
                 Some(other) => println!("{other:?}"),
                 None => return Ok(()),
             },

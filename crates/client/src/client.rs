@@ -136,7 +136,7 @@ impl Client {
     }
 
     /// Shows or ends a typing indicator in an issue, whose room the client must be in. It ends by itself six seconds
-    /// after the last call.
+    /// after the last call, and when the client leaves the room or is gone.
     ///
     /// # Errors
     /// As [`publish`](Self::publish).

@@ -21,6 +21,42 @@
 //! # }
 //! ```
 //!
+//! **Nothing is lost in silence.** After a lost connection the client asks for what it missed, in every room and in one
+//! request where that is possible. Each room says how it goes on: [`Delivery::Resumed`], and the missed events follow in
+//! order, or [`Delivery::Gap`] with the reason. An event comes once to a subscription, known by its positions and its id;
+//! ids are remembered for the latest few thousand events.
+//!
+//! **From a state to its events**: the position first, then the state, then what follows. Events wait in the subscription
+//! while the state is loaded.
+//!
+//! ```no_run
+//! use roomcast_client::{Client, Delivery, Error, protocol::{EventFrame, Room}};
+//!
+//! # struct Team;
+//! # impl Team {
+//! #     async fn load() -> Self { Self }
+//! #     fn apply(&mut self, _: &EventFrame) {}
+//! # }
+//! # async fn example(client: Client) -> Result<(), Error> {
+//! let room = Room::team("team_456");
+//! let mut events = client.subscribe(room.clone()).await?;
+//! println!("from {:?} on, everything comes", events.position(&room));
+//! let mut team = Team::load().await;
+//! while let Some(delivery) = events.next().await {
+//!     match delivery {
+//!         Delivery::Event(frame) => team.apply(&frame),
+//!         Delivery::Gap { .. } | Delivery::Lagged { .. } => team = Team::load().await,
+//!         _ => {}
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What is loaded may hold the first of those events already: apply them in a way that bears that, or store the position
+//! with the state and pass over what is not behind it. After a restart of the program,
+//! [`Client::subscribe_since`] goes on from a stored position.
+//!
 //! **Tasks.** [`ClientBuilder::build`] starts one task, which owns the socket. It ends when the last handle and the last
 //! subscription are dropped, on [`Client::close`], and when the gateway says to stay away. Nothing else is spawned.
 //!

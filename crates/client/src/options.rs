@@ -37,8 +37,9 @@ pub const FIRST_RETRY: Duration = Duration::from_millis(500);
 /// Where the window stops growing: what a person accepts after a long outage.
 pub const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
-/// Deliveries that one subscription holds for its reader: seconds of a busy team.
-pub const BUFFER: usize = 256;
+/// Deliveries that one subscription holds for its reader: the whole history of four rooms, which a gateway may replay at
+/// once after a long absence.
+pub const BUFFER: usize = 4096;
 
 /// How often a publisher tries in all.
 pub const PUBLISH_ATTEMPTS: u32 = 5;

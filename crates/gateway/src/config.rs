@@ -122,6 +122,8 @@ pub struct Config {
     pub position_ttl: Duration,
     /// Rooms whose counters are kept at most.
     pub max_streams: usize,
+    /// How long a user whose connection is lost is still said to be present.
+    pub presence_grace: Duration,
     /// Data frames that a connection may send in a window.
     pub messages_per_minute: u32,
     /// That window.
@@ -211,6 +213,8 @@ impl Config {
             // A laptop that sleeps overnight resumes.
             position_ttl: Duration::from_secs(24 * 3600),
             max_streams: 1_000_000,
+            // A reload, a lift, a change of network.
+            presence_grace: Duration::from_secs(15),
             messages_per_minute: 100,
             message_window: Duration::from_secs(60),
             auth_attempts_per_minute: 10,

@@ -63,6 +63,7 @@ fn public(node: &Arc<Node>) -> Router<Arc<Node>> {
         .route("/api/v1/events", post(events::publish))
         .route("/api/v1/users/{user}/events", post(events::publish_to_user))
         .route("/api/v1/rooms/{room}/history", get(rooms::history))
+        .route("/api/v1/rooms/{room}/presence", get(rooms::presence))
         .route("/schema/schema.json", get(operator::schema));
     match node.config.mode {
         Mode::Dev => routes.route("/dev/token", post(dev::token)),

@@ -32,6 +32,7 @@ mod model;
 mod node;
 pub mod origin;
 mod outbox;
+mod presence;
 mod publication;
 mod publish;
 pub mod rate_limit;

@@ -83,7 +83,8 @@ impl World {
                 self.clients[client].reconnect(&self.node, patience).await;
             }
             84..94 => tokio::time::sleep(Duration::from_millis(self.random.random_range(1..3000))).await,
-            94..97 => self.bus.restart(),
+            94..96 => self.bus.restart(),
+            96..98 => self.bus.set_away(self.random.random_bool(0.5)),
             _ => self.settle().await,
         }
         // Others get their turn: the hub, the bus, the wheel.
@@ -101,13 +102,15 @@ impl World {
         for _ in 0..self.random.random_range(1..5) {
             self.published += 1;
             let rooms = self.some_rooms();
-            self.node.broker.publish(event(&format!("step-{}", self.published), rooms)).await.unwrap();
+            let published = self.node.broker.publish(event(&format!("step-{}", self.published), rooms)).await;
+            assert!(published.is_ok() || self.bus.is_away());
         }
     }
 
     /// Gives everything the time that is promised, and compares every client with the truth.
     async fn settle(&mut self) {
         self.bus.set_lossy(false);
+        self.bus.set_away(false);
         // Sleeping, so that the paused clock goes on by itself whenever nothing is left to do.
         for _ in 0..40 {
             tokio::time::sleep(Duration::from_millis(250)).await;

@@ -26,6 +26,9 @@ use crate::config::{Config, InvalidConfig};
 use crate::hub::{ConnectionId, Hub, MemberKey, Touched};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
+use crate::presence::Presence;
+use crate::presence::audience::Audience;
+use crate::presence::memory::MemoryPresence;
 use crate::publication::Publication;
 use crate::publish::{self, Author, Submission};
 use crate::rate_limit::{FixedWindow, RateLimiter, Usage, Verdict};
@@ -57,6 +60,9 @@ pub(crate) struct Node {
     pub(crate) hub: Hub,
     pub(crate) wheel: Wheel,
     pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) presence: Arc<dyn Presence>,
+    /// Who of this node's connections is told of presence.
+    pub(crate) audience: Arc<Audience>,
     authenticator: Authenticator,
     auth_failures: RateLimiter<IpAddr>,
     registry: Mutex<HashMap<ConnectionId, Arc<Handle>>>,
@@ -124,6 +130,8 @@ impl Node {
         broker: Arc<dyn Broker>,
         publications: mpsc::Receiver<Arc<Publication>>,
     ) -> Arc<Self> {
+        let audience = Arc::new(Audience::new(clock.clone()));
+        let presence = Arc::new(MemoryPresence::new(&config, audience.clone()));
         let node = Arc::new(Self {
             authenticator: Authenticator::new(&config, clock.clone()),
             auth_failures: RateLimiter::new(config.auth_attempts_per_minute, AUTH_WINDOW),
@@ -134,6 +142,8 @@ impl Node {
             hub: Hub::default(),
             wheel: Wheel::new(),
             broker,
+            presence,
+            audience,
             registry: Mutex::default(),
             admitted: AtomicUsize::new(0),
             is_draining: AtomicBool::new(false),
@@ -146,6 +156,8 @@ impl Node {
         node.spawn(|node| async move { node.sweep().await });
         node.spawn(|node| async move { node.verify().await });
         node.spawn(|node| async move { node.broker.run().await });
+        node.spawn(|node| async move { node.presence.run().await });
+        node.spawn(|node| async move { node.audience.run(&*node.presence).await });
         node
     }
 
@@ -328,6 +340,10 @@ impl Handle {
 impl Drop for Admission {
     fn drop(&mut self) {
         self.handle.outbox.abandon();
+        let present = self.node.audience.remove(self.handle.id);
+        if let (false, Some(user)) = (present.is_empty(), self.handle.user.get()) {
+            self.node.presence.lose(&present, user, self.handle.id);
+        }
         let rooms: Vec<Room> = self.node.hub.remove(self.handle.key);
         self.node.broker.release(&rooms);
         self.node.registry().remove(&self.handle.id);

@@ -3,6 +3,7 @@
 //! Owns the decisions about one connection's requests, one after the other, each answered before the next is looked at.
 //! Knows no socket: frames come in as text and go out through the outbox.
 
+mod presence;
 mod repair;
 mod replay;
 mod subscribe;
@@ -230,6 +231,7 @@ impl Session {
         self.leave_typing(&lost_rooms).await;
         let ack = AuthAck { user_id: identity.user.clone(), expires_at: identity.expires_at, lost_rooms };
         self.identity = Some(identity);
+        self.leave_lost_presence();
         self.reply(id, Reply::AuthAck(ack));
     }
 

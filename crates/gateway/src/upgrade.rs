@@ -57,9 +57,9 @@ fn accept(node: &Arc<Node>, request: &mut Request) -> Result<Response, Problem> 
     let peer = peer_of(request)?;
     let address = address::client_address(peer, request.headers(), &node.config.trusted_proxies);
     if node.is_refusing() {
-        return Err(busy("the gateway is draining"));
+        return Err(Problem::unavailable("the gateway is draining"));
     }
-    let admission = node.admit().ok_or_else(|| busy("too many connections"))?;
+    let admission = node.admit().ok_or_else(|| Problem::unavailable("too many connections"))?;
     if let Some(retry_after) = node.auth_block(address) {
         return Err(Problem::too_many_authentications(retry_after));
     }
@@ -68,10 +68,6 @@ fn accept(node: &Arc<Node>, request: &mut Request) -> Result<Response, Problem> 
     let presented = Presented { identity, has_subprotocol: handshake.offer.has_subprotocol, address };
     start(node, admission, presented, request);
     Ok(switching_protocols(&handshake))
-}
-
-fn busy(detail: &str) -> Problem {
-    Problem::of(ErrorPayload { retry_after_ms: Some(1000), ..ErrorPayload::new(ErrorCode::Unavailable, detail) })
 }
 
 /// Runs the connection once the response is out.

@@ -61,6 +61,11 @@ pub struct PresenceOptions {
     pub data: Option<Box<RawValue>>,
 }
 
+impl PresenceOptions {
+    /// The most bytes that `data` may have, as the client wrote it.
+    pub const MAX_DATA: usize = 1024;
+}
+
 /// `{"action":"publish"}`.
 #[derive(Debug, Clone)]
 pub struct Publish {
@@ -207,7 +212,19 @@ fn presence(raw: &RawValue) -> Result<Option<PresenceOptions>, String> {
         return Ok(wanted.then(PresenceOptions::default));
     }
     let options: Options = object(raw.get()).map_err(|_| "presence is true or an object with data")?;
+    if let Some(data) = options.data.as_deref() {
+        check_data(data.get())?;
+    }
     Ok(Some(PresenceOptions { data: options.data }))
+}
+
+/// Others must be able to read it where it stands: in a member, in a list, in a payload.
+fn check_data(data: &str) -> Result<(), String> {
+    if data.len() > PresenceOptions::MAX_DATA {
+        return Err(format!("presence: data is over {} bytes", PresenceOptions::MAX_DATA));
+    }
+    let read: Result<serde_json::Value, _> = serde_json::from_str(&format!("[[[{data}]]]"));
+    read.map(drop).map_err(|error| format!("presence: data: {}", reason(&error)))
 }
 
 fn required<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>, name: &str) -> Result<T, String> {

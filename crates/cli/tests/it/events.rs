@@ -112,11 +112,36 @@ fn a_subscriber_tells_the_connections_fate_and_comes_back() {
     drop(first);
     subscriber.error_line("not connected");
     let _second = start();
-    subscriber.error_line("team:t: events may have been missed");
+    subscriber.error_line("team:t: events may have been missed (epoch_changed)");
     let published = run(&mut directory.roomcast(&["publish", "a.b", "--room", "team:t", "--url", &url]));
     assert_eq!(published.code, Some(0), "{}", published.stderr);
     assert_eq!(subscriber.wait().code(), Some(0));
     assert!(subscriber.stdout().starts_with(r#"{"type":"a.b""#));
+}
+
+#[test]
+fn a_subscriber_goes_on_behind_the_position_of_an_event_that_it_printed() {
+    let directory = Directory::new();
+    let gateway = RunningGateway::dev(&directory);
+    let publish = |id: &str| {
+        let said = run(&mut talk(&directory, &gateway, &["publish", "a.b", "--room", "team:t", "--id", id]));
+        serde_json::from_str::<serde_json::Value>(&said.stdout).unwrap()["positions"]["team:t"].clone()
+    };
+    let first = publish("e1");
+    publish("e2");
+    publish("e3");
+    let since = format!("team:t={}", first.as_str().unwrap());
+    let subscribe = ["subscribe", "--since", &since, "--count", "3"];
+    let mut subscriber = Running::start(&mut talk(&directory, &gateway, &subscribe));
+    subscriber.error_line("team:t: 2 missed events follow");
+    publish("e4");
+    assert_eq!(subscriber.wait().code(), Some(0));
+    let ids = ["e2", "e3", "e4"].map(|id| format!(r#""eventId":"{id}""#));
+    let printed = subscriber.stdout();
+    assert_eq!(printed.lines().count(), 3);
+    assert!(printed.lines().zip(&ids).all(|(line, id)| line.contains(id)), "{printed}");
+    let mut elsewhere = talk(&directory, &gateway, &["subscribe", "--since", "team:t=k:1", "--count", "1"]);
+    Running::start(&mut elsewhere).error_line("team:t: events may have been missed (epoch_changed)");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::harness::{Directory, RunningGateway};
 
 /// A gateway that may open this many files and no more.
 fn with_files(directory: &Directory, files: u32) -> RunningGateway {
-    let mut command: Command = directory.roomcast(&[]);
+    let command: Command = directory.roomcast(&[]);
     let binary = command.get_program().to_owned();
     let mut limited = Command::new("sh");
     limited.arg("-c").arg(format!("ulimit -n {files} && exec \"$0\"")).arg(binary);

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use roomcast_client::protocol::event::{IssueUpdated, NotificationNew};
+use roomcast_client::protocol::server::GapReason;
 use roomcast_client::protocol::{ErrorCode, Event, Grants, NewEvent, Room, Service, UserId};
 use roomcast_client::{Client, ConnectionState, Delivery, ErrorKind, Publisher, Subscription};
 use roomcast_gateway::{Config, Gateway, Secret};
@@ -13,18 +14,18 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// Far beyond what anything here takes.
-const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A gateway that listens.
-struct Running {
-    gateway: Gateway,
-    address: SocketAddr,
+pub(crate) struct Running {
+    pub(crate) gateway: Gateway,
+    pub(crate) address: SocketAddr,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 /// Starts a gateway there; port 0 takes a free one.
-async fn run(address: SocketAddr, config: Config) -> Running {
+pub(crate) async fn run(address: SocketAddr, config: Config) -> Running {
     let secret = Secret::new("0123456789abcdef0123456789abcdef");
     let gateway = Gateway::start(Config { jwt_secret: Some(secret), ..config }).unwrap();
     let listener = TcpListener::bind(address).await.unwrap();
@@ -39,39 +40,44 @@ async fn run(address: SocketAddr, config: Config) -> Running {
     Running { gateway, address, stop, task }
 }
 
-async fn start() -> Running {
+pub(crate) async fn start() -> Running {
     run("127.0.0.1:0".parse().unwrap(), Config { drain: Duration::ZERO, ..Config::serve() }).await
 }
 
 impl Running {
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.send(()).unwrap();
         self.task.await.unwrap();
     }
 
-    fn token(&self, user: &str, grants: serde_json::Value) -> String {
+    pub(crate) fn token(&self, user: &str, grants: serde_json::Value) -> String {
         let grants: Grants = serde_json::from_value(grants).unwrap();
         let user: UserId = user.parse().unwrap();
         self.gateway.mint_token(&user, Some(&grants), Duration::from_secs(600)).unwrap()
     }
 
-    fn client(&self, grants: serde_json::Value) -> Client {
+    pub(crate) fn client(&self, grants: serde_json::Value) -> Client {
+        self.client_through(self.address, grants)
+    }
+
+    /// A client that connects there.
+    pub(crate) fn client_through(&self, address: SocketAddr, grants: serde_json::Value) -> Client {
         let retry = (Duration::from_millis(20), Duration::from_millis(200));
-        let builder = Client::builder(&format!("ws://{}/ws", self.address)).retry(retry.0, retry.1);
+        let builder = Client::builder(&format!("ws://{address}/ws")).retry(retry.0, retry.1);
         builder.token(self.token("u-1", grants)).build().unwrap()
     }
 
-    fn publisher(&self) -> Publisher {
+    pub(crate) fn publisher(&self) -> Publisher {
         let builder = Publisher::builder(&format!("http://{}", self.address));
         builder.token(self.token("service", json!({"*": ["publish"]}))).build().unwrap()
     }
 }
 
-async fn next(subscription: &mut Subscription) -> Delivery {
+pub(crate) async fn next(subscription: &mut Subscription) -> Delivery {
     tokio::time::timeout(DEADLINE, subscription.next()).await.expect("nothing comes").expect("the end")
 }
 
-async fn next_event(subscription: &mut Subscription) -> Event {
+pub(crate) async fn next_event(subscription: &mut Subscription) -> Event {
     match next(subscription).await {
         Delivery::Event(frame) => frame.event,
         other => panic!("not an event: {other:?}"),
@@ -178,7 +184,7 @@ async fn a_client_comes_back_to_a_restarted_gateway_and_joins_its_rooms_again() 
     let away = states.wait_for(|state| !state.is_open());
     tokio::time::timeout(DEADLINE, away).await.expect("the loss is not seen").unwrap();
     let running = run(address, Config { drain: Duration::ZERO, ..Config::serve() }).await;
-    assert!(matches!(next(&mut subscription).await, Delivery::Gap { reason: None, .. }));
+    assert!(matches!(next(&mut subscription).await, Delivery::Gap { reason: Some(GapReason::EpochChanged), .. }));
     assert!(client.state().is_open());
     running.publisher().issue_updated(updated(), None).await.unwrap();
     assert_eq!(next_event(&mut subscription).await, Event::from(updated()));

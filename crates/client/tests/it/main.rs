@@ -4,8 +4,11 @@
 mod connection;
 mod deliveries;
 mod gateway;
+mod proxy;
 mod publisher;
 mod publishing;
+mod recovery;
+mod resuming;
 mod rooms;
 mod scripted;
 mod secure;

@@ -211,6 +211,25 @@ impl Peer {
         self.send("subscription.ack", Some(&id), &json!({"rooms": outcomes})).await;
     }
 
+    /// The next request, which must resume this room alone, from anywhere.
+    pub(crate) async fn resume_request_of_one(&mut self, room: &str) -> Value {
+        let request = self.request().await;
+        assert_eq!((&request["action"], &request["rooms"]), (&json!("subscribe"), &json!([room])), "{request}");
+        request
+    }
+
+    /// Answers a request to resume a room from a position of epoch `e`: the events up to this offset follow, each with its
+    /// offset in its title.
+    pub(crate) async fn replay(&mut self, request: &Value, room: &str, latest: u64) {
+        let since = request["since"][room].as_str().unwrap();
+        let from: u64 = since.strip_prefix("e:").unwrap().parse().unwrap();
+        let outcome = json!({"status": "recovered", "position": since, "recovered": latest - from});
+        self.send("subscription.ack", Some(&request["id"]), &json!({"rooms": {room: outcome}})).await;
+        for offset in from + 1..=latest {
+            self.event(&format!("a{offset}"), room, &format!("e:{offset}")).await;
+        }
+    }
+
     /// Says that events of a room are lost; with the id of the request that it answers.
     pub(crate) async fn gap(&mut self, id: Option<&Value>, room: &str, position: &str, reason: &str) {
         let outcome = json!({"status": "gap", "position": position, "reason": reason});

@@ -57,7 +57,7 @@ pub(super) async fn ready(State(node): State<Arc<Node>>) -> Response {
     if node.is_ready() {
         "ready\n".into_response()
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response()
+        Problem::unavailable("the node drains, or its broker is away").into_response()
     }
 }
 

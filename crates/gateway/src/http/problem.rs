@@ -73,6 +73,11 @@ impl Problem {
         Self { detail, ..Self::bare(StatusCode::UPGRADE_REQUIRED) }
     }
 
+    /// Not at the moment; a second later may be another moment.
+    pub(crate) fn unavailable(detail: &str) -> Self {
+        Self::of(ErrorPayload { retry_after_ms: Some(1000), ..ErrorPayload::new(ErrorCode::Unavailable, detail) })
+    }
+
     pub(crate) fn too_many_authentications(retry_after: Duration) -> Self {
         let detail = "too many failed authentications from this address";
         let retry_after_ms = Some(millis(retry_after));

@@ -1,4 +1,4 @@
-//! What is kept of a room.
+//! What is kept of a room, and who is in it.
 
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use super::problem::Problem;
 use super::{authenticate, name_in, respond};
 use crate::access;
 use crate::node::{Node, unavailable};
+use crate::presence::StateView;
 use crate::publish::parse_room;
 
 /// Events in one page when the caller does not say.
@@ -50,13 +51,37 @@ pub(super) async fn history(
     respond(&node, outcome)
 }
 
+/// `GET /api/v1/rooms/{room}/presence`.
+pub(super) async fn presence(
+    State(node): State<Arc<Node>>,
+    room: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
+    let outcome = match granted(&node, &name_in(room), &request, &Operation::Presence) {
+        Ok(room) => members(&node, &room).await,
+        Err(problem) => Err(problem),
+    };
+    respond(&node, outcome)
+}
+
+async fn members(node: &Node, room: &Room) -> Result<Response, Problem> {
+    let roster = node.presence.roster(room).await.map_err(unavailable).map_err(Problem::of)?;
+    Ok(Json(StateView::new(room, &roster)).into_response())
+}
+
 fn may_read(node: &Node, room: &str, request: &Request) -> Result<(Room, Wanted), Problem> {
+    Ok((granted(node, room, request, &Operation::History)?, wanted(request)?))
+}
+
+/// The room, when the caller may do that there.
+fn granted(node: &Node, room: &str, request: &Request, operation: &Operation) -> Result<Room, Problem> {
     let identity = authenticate(node, request)?;
     let room = parse_room(&node.config, room).map_err(Problem::of)?;
-    if !access::is_allowed(node.config.room_access, &identity, &room, &Operation::History) {
-        return Err(Problem::forbidden(&format!("the token does not grant history on {room}")));
+    if access::is_allowed(node.config.room_access, &identity, &room, operation) {
+        Ok(room)
+    } else {
+        Err(Problem::forbidden(&format!("the token does not grant {operation} on {room}")))
     }
-    Ok((room, wanted(request)?))
 }
 
 async fn read(node: &Node, room: Room, Wanted { since, limit }: Wanted) -> Result<Response, Problem> {

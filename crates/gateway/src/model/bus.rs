@@ -19,9 +19,8 @@ pub(super) struct Bus {
     config: Config,
     raw: Deliver,
     broker: Mutex<Arc<MemoryBroker>>,
-    /// Rooms held open, which a broker that has forgotten everything is asked for anew.
-    open: Mutex<Vec<Room>>,
     is_lossy: Arc<AtomicBool>,
+    is_away: AtomicBool,
     resynced: watch::Sender<u64>,
 }
 
@@ -31,8 +30,8 @@ impl Bus {
         let is_lossy = Arc::new(AtomicBool::new(true));
         tokio::spawn(carry(messages, deliver, is_lossy.clone(), StdRng::seed_from_u64(seed ^ 0x5eed)));
         let broker = Mutex::new(Arc::new(MemoryBroker::new(config, raw.clone())));
-        let (open, resynced) = (Mutex::default(), watch::channel(0).0);
-        Arc::new(Self { config: config.clone(), raw, broker, open, is_lossy, resynced })
+        let resynced = watch::channel(0).0;
+        Arc::new(Self { config: config.clone(), raw, broker, is_lossy, is_away: AtomicBool::new(false), resynced })
     }
 
     /// Nothing more is lost, so that what was lost can be found.
@@ -46,8 +45,17 @@ impl Bus {
         self.resynced.send_modify(|count| *count += 1);
     }
 
-    fn broker(&self) -> Arc<MemoryBroker> {
-        self.broker.lock().unwrap().clone()
+    /// The broker does not answer any more, or answers again.
+    pub(super) fn set_away(&self, is_away: bool) {
+        self.is_away.store(is_away, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_away(&self) -> bool {
+        self.is_away.load(Ordering::Relaxed)
+    }
+
+    fn broker(&self) -> Result<Arc<MemoryBroker>, Unavailable> {
+        if self.is_away() { Err(Unavailable) } else { Ok(self.broker.lock().unwrap().clone()) }
     }
 }
 
@@ -78,15 +86,14 @@ async fn carry(
 
 impl Broker for Bus {
     fn publish(&self, draft: Draft) -> BoxFuture<'_, Result<Published, Unavailable>> {
-        Box::pin(async move { self.broker().publish(draft).await })
+        Box::pin(async move { self.broker()?.publish(draft).await })
     }
 
     fn open(&self, rooms: Vec<Room>) -> BoxFuture<'_, Result<Vec<Position>, Unavailable>> {
-        self.open.lock().unwrap().extend(rooms.iter().cloned());
         Box::pin(async move {
             // A moment in which others act, as with a broker across a network.
             tokio::task::yield_now().await;
-            self.broker().open(rooms).await
+            self.broker()?.open(rooms).await
         })
     }
 
@@ -97,14 +104,14 @@ impl Broker for Bus {
     ) -> BoxFuture<'_, Result<Vec<Page>, Unavailable>> {
         Box::pin(async move {
             tokio::task::yield_now().await;
-            let pages = self.broker().history(rooms, limit).await;
+            let pages = self.broker()?.history(rooms, limit).await;
             tokio::task::yield_now().await;
             pages
         })
     }
 
     fn positions(&self, rooms: Vec<Room>) -> BoxFuture<'_, Result<Vec<Position>, Unavailable>> {
-        Box::pin(async move { self.broker().positions(rooms).await })
+        Box::pin(async move { self.broker()?.positions(rooms).await })
     }
 
     fn resynced(&self) -> Option<watch::Receiver<u64>> {
@@ -112,11 +119,11 @@ impl Broker for Bus {
     }
 
     fn release(&self, rooms: &[Room]) {
-        self.broker().release(rooms);
+        self.broker.lock().unwrap().release(rooms);
     }
 
     fn sweep(&self) {
-        self.broker().sweep();
+        self.broker.lock().unwrap().sweep();
     }
 
     fn is_ready(&self) -> bool {

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use roomcast_protocol::server::{Reply, RoomOutcome};
-use roomcast_protocol::{Position, Room, ServerMessage};
+use roomcast_protocol::{ErrorCode, Position, Room, ServerMessage};
 use serde_json::json;
 
 use super::traffic::Traffic;
@@ -136,7 +137,8 @@ impl Client {
                     tokio::select! {
                         biased;
                         () = repair.as_mut() => break,
-                        () = tokio::task::yield_now() => {}
+                        // Sleeping: a repair waits for a broker that is away.
+                        () = tokio::time::sleep(Duration::from_millis(1)) => {}
                     }
                     self.take(&outbox);
                 }
@@ -214,7 +216,11 @@ impl Client {
             RoomOutcome::Unsubscribed => {
                 self.rooms.remove(&room);
             }
-            RoomOutcome::Denied { code } => panic!("denied: {code}"),
+            // Out of the room, and its position kept for another time.
+            RoomOutcome::Denied { code } => {
+                assert_eq!(code, ErrorCode::Unavailable);
+                self.rooms.remove(&room);
+            }
         }
     }
 }

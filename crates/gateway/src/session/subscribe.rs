@@ -30,28 +30,39 @@ impl Session {
         }
         self.deny_over_limit(&mut wanted, &mut outcomes);
         self.hub().hold(self.key());
-        let (joined, replay) = self.join_since(&wanted, &request).await;
+        let (joined, replay, present) = self.join_since(&wanted, &request).await;
         outcomes.extend(joined);
         let ack = self.frame(id, Reply::SubscriptionAck(SubscriptionAck { rooms: outcomes }));
         self.handle_of().outbox.send(ack);
+        self.tell_presence(&present).await;
         self.replay(replay).await;
         let lost = self.hub().release(self.key());
         self.tell_lost(lost);
+        self.release_presence(&present);
     }
 
-    /// Joins all rooms, and gathers what those with a position have missed.
-    async fn join_since(&mut self, rooms: &[Room], request: &Subscribe) -> (Vec<(String, RoomOutcome)>, Replay) {
+    /// Joins all rooms, and gathers what those with a position have missed. Answers also where presence was entered.
+    async fn join_since(
+        &mut self,
+        rooms: &[Room],
+        request: &Subscribe,
+    ) -> (Vec<(String, RoomOutcome)>, Replay, Vec<Room>) {
         let mut replay = Replay::default();
         let since = |room: &Room| Some((room.clone(), Some(*request.since.get(room.as_str())?)));
         let wanted: Vec<_> = rooms.iter().filter_map(since).collect();
         let (Ok(positions), Ok(pages)) = self.join_and_read(rooms, wanted).await else {
+            let outcome = |room: &Room| (room.to_string(), self.without_broker(room, request));
+            return (rooms.iter().map(outcome).collect(), replay, Vec::new());
+        };
+        let Ok(present) = self.attend(rooms, request.presence.as_ref()).await else {
+            self.leave(rooms);
             let denied = RoomOutcome::Denied { code: ErrorCode::Unavailable };
-            return (rooms.iter().map(|room| (room.to_string(), denied)).collect(), replay);
+            return (rooms.iter().map(|room| (room.to_string(), denied)).collect(), replay, Vec::new());
         };
         let mut pages = pages.into_iter();
         let mut outcomes = Vec::with_capacity(rooms.len());
         for (room, position) in rooms.iter().zip(positions) {
-            let is_denied = request.presence.is_some() && !self.may(room, &Operation::Presence);
+            let is_denied = request.presence.is_some() && !present.contains(room);
             let presence = is_denied.then_some(PresenceStatus::Denied);
             let since = request.since.get(room.as_str());
             let outcome = match since.copied().zip(since.and_then(|_| pages.next())) {
@@ -71,7 +82,7 @@ impl Session {
             };
             outcomes.push((room.to_string(), outcome));
         }
-        (outcomes, replay)
+        (outcomes, replay, present)
     }
 
     /// Joins first and reads then: what is published in between is held, and known by its position.
@@ -85,11 +96,20 @@ impl Session {
             return (positions, Ok(Vec::new()));
         }
         let limit = self.node.config.recovery_limit.unwrap_or(self.node.config.history_size);
-        let pages = self.node.broker.history(since, limit).await;
-        if pages.is_err() {
-            self.leave(rooms);
+        (positions, self.node.broker.history(since, limit).await)
+    }
+
+    /// What becomes of a room while the broker is away: whoever is in it and asks for nothing more stays, and everybody else
+    /// is out of it and keeps its position.
+    fn without_broker(&self, room: &Room, request: &Subscribe) -> RoomOutcome {
+        let joined = self.hub().position(self.key(), room);
+        match joined.filter(|_| !request.since.contains_key(room.as_str())) {
+            Some(position) => RoomOutcome::Subscribed { position, presence: None },
+            None => {
+                self.leave(std::slice::from_ref(room));
+                RoomOutcome::Denied { code: ErrorCode::Unavailable }
+            }
         }
-        (positions, pages)
     }
 
     /// Sends what was missed, as fast as the socket takes it.
@@ -146,7 +166,7 @@ impl Session {
         if self.may(&room, &Operation::Subscribe) { Ok(room) } else { Err(ErrorCode::Forbidden) }
     }
 
-    fn may(&self, room: &Room, operation: &Operation) -> bool {
+    pub(super) fn may(&self, room: &Room, operation: &Operation) -> bool {
         let identity = self.identity.as_ref();
         identity.is_some_and(|identity| access::is_allowed(self.node.config.room_access, identity, room, operation))
     }
@@ -188,6 +208,7 @@ impl Session {
     }
 
     pub(super) fn leave(&self, rooms: &[Room]) {
+        self.leave_presence(rooms);
         let left: Vec<Room> = rooms.iter().filter(|room| self.hub().leave(self.key(), room)).cloned().collect();
         self.node.broker.release(&left);
     }

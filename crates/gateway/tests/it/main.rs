@@ -15,6 +15,7 @@ mod logs;
 mod operator;
 mod order;
 mod positions;
+mod presence;
 mod publish;
 mod raw;
 mod recovery;

@@ -1,6 +1,7 @@
 //! The payloads of the frames that are no events.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -204,6 +205,16 @@ pub enum GapReason {
     HistoryTruncated,
     /// There are more than the gateway replays.
     TooManyMissed,
+}
+
+impl fmt::Display for GapReason {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::EpochChanged => "epoch_changed",
+            Self::HistoryTruncated => "history_truncated",
+            Self::TooManyMissed => "too_many_missed",
+        })
+    }
 }
 
 /// Payload of `presence.state`.
