@@ -87,6 +87,19 @@ async fn a_client_resumes_on_another_node() {
 }
 
 #[tokio::test]
+async fn messages_on_the_bus_that_are_not_understood_are_counted() {
+    let server = RedisServer::start();
+    let gateway = node(&server).await;
+    let mut client = join(&gateway).await;
+    client.subscribe(&["team:a"]).await;
+    server.command(&["PUBLISH", "roomcast:0:room:team:a", "2\nfrom a newer node"]);
+    publish(&gateway, event("1", &["team:a"])).await;
+    assert_eq!(client.receive().await["eventId"], "1");
+    let (_, _, metrics) = call(&gateway, request("GET", "/metrics", None, Value::Null)).await;
+    assert!(metrics.as_str().unwrap().contains("roomcast_bus_messages_ignored_total 1\n"), "{metrics}");
+}
+
+#[tokio::test]
 async fn emptied_and_trimmed_streams_are_told_as_gaps() {
     let server = RedisServer::start();
     let gateway = node_with(Config { history_size: 2, ..config() }, &server).await;
