@@ -103,8 +103,12 @@ impl Session {
     /// is out of it and keeps its position.
     fn without_broker(&self, room: &Room, request: &Subscribe) -> RoomOutcome {
         let joined = self.hub().position(self.key(), room);
-        match joined.filter(|_| !request.since.contains_key(room.as_str())) {
-            Some(position) => RoomOutcome::Subscribed { position, presence: None },
+        let asks_more = request.since.contains_key(room.as_str()) || request.presence.is_some();
+        match joined.filter(|_| !asks_more) {
+            Some(position) => {
+                self.leave_presence(std::slice::from_ref(room));
+                RoomOutcome::Subscribed { position, presence: None }
+            }
             None => {
                 self.leave(std::slice::from_ref(room));
                 RoomOutcome::Denied { code: ErrorCode::Unavailable }
