@@ -44,7 +44,7 @@ const SWEEP: Duration = Duration::from_secs(5);
 const VERIFY: Duration = Duration::from_secs(4);
 
 /// Rooms that are verified by one call of the broker.
-const VERIFY_ROOMS: usize = 1000;
+const VERIFY_ROOMS: usize = 200;
 
 /// How long a delivery may take from the broker to the hub before it counts as lost.
 const IN_FLIGHT: Duration = Duration::from_secs(1);
