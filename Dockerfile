@@ -29,6 +29,8 @@ RUN find crates -name '*.rs' -exec touch {} + \
 
 FROM debian:${DEBIAN}-slim
 COPY --from=build /build/target/release/roomcast /usr/local/bin/roomcast
+# The authorities of the web, for a Redis behind TLS (`rediss://`).
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 # The one place that `dev` writes to: its secret. A volume that is mounted here for the first time takes over the owner.
 RUN install -d -m 0700 -o 10001 -g 10001 /var/lib/roomcast
 WORKDIR /var/lib/roomcast
