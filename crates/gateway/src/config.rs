@@ -288,6 +288,12 @@ impl Config {
         shared::check_address(self)
     }
 
+    /// Missed events that are replayed per room.
+    #[must_use]
+    pub fn most_recovered(&self) -> usize {
+        self.recovery_limit.unwrap_or(self.history_size)
+    }
+
     /// Whether rooms of the kind exist here.
     #[must_use]
     pub fn has_room_kind(&self, kind: &str) -> bool {

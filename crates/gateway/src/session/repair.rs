@@ -54,7 +54,7 @@ impl Session {
 
     /// For each hole the events that fill it, or why they cannot.
     async fn read_holes<'a>(&self, holes: &'a [Hole]) -> Vec<(&'a Hole, Result<Page, GapReason>)> {
-        let limit = self.node.config.recovery_limit.unwrap_or(self.node.config.history_size);
+        let limit = self.node.config.most_recovered();
         let since: Vec<_> = holes.iter().map(|hole| (hole.room.clone(), Some(hole.after))).collect();
         let mut pages = Err(Unavailable);
         for attempt in 0..ATTEMPTS {

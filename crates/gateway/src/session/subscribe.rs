@@ -1,4 +1,8 @@
 //! Joining and leaving rooms.
+//!
+//! Owns what a request for rooms comes to, room by room, and the order of its answer: the acknowledgement, who is present, what
+//! was missed, then what happens. Refuses to know how missed events are put in order ([`replay`](super::replay)) and what was
+//! lost without a request ([`repair`](super::repair)).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -95,7 +99,7 @@ impl Session {
         if positions.is_err() || since.is_empty() {
             return (positions, Ok(Vec::new()));
         }
-        let limit = self.node.config.recovery_limit.unwrap_or(self.node.config.history_size);
+        let limit = self.node.config.most_recovered();
         (positions, self.node.broker.history(since, limit).await)
     }
 
