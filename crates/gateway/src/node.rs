@@ -20,7 +20,7 @@ use crate::address;
 use crate::auth::{Authenticator, BadToken, Identity};
 use crate::broker::memory::MemoryBroker;
 use crate::broker::redis as shared;
-use crate::broker::{Broker, DELIVER_QUEUE, Unavailable};
+use crate::broker::{Broker, DELIVER_QUEUE, Deliver, Unavailable};
 use crate::clock::Clock;
 use crate::config::{Config, InvalidConfig};
 use crate::hub::{ConnectionId, Hub, MemberKey, Touched};
@@ -29,6 +29,7 @@ use crate::outbox::Outbox;
 use crate::presence::Presence;
 use crate::presence::audience::Audience;
 use crate::presence::memory::MemoryPresence;
+use crate::presence::redis::RedisPresence;
 use crate::publication::Publication;
 use crate::publish::{self, Author, Submission};
 use crate::rate_limit::{FixedWindow, RateLimiter, Usage, Verdict};
@@ -94,6 +95,36 @@ pub(crate) struct Admission {
     pub(crate) handle: Arc<Handle>,
 }
 
+/// What is chosen by the configuration: everything of one process, or shared by several.
+struct Parts {
+    broker: Arc<dyn Broker>,
+    presence: Arc<dyn Presence>,
+    audience: Arc<Audience>,
+}
+
+impl Parts {
+    fn embedded(config: &Config, audience: Arc<Audience>, broker: Arc<dyn Broker>) -> Self {
+        Self { broker, presence: Arc::new(MemoryPresence::new(config, audience.clone())), audience }
+    }
+
+    fn shared(
+        config: &Config,
+        audience: Arc<Audience>,
+        deliver: Deliver,
+        metrics: &Metrics,
+    ) -> Result<Self, InvalidConfig> {
+        let (cluster, _) = mpsc::channel(1);
+        let ignored = metrics.bus_messages_ignored.clone();
+        let inbox = shared::Inbox { deliver, audience: audience.clone(), cluster, ignored };
+        let connections = Arc::new(shared::Connections::new(config, inbox)?);
+        Ok(Self {
+            broker: Arc::new(shared::RedisBroker::over(connections.clone())),
+            presence: Arc::new(RedisPresence::new(config, connections, audience.clone())),
+            audience,
+        })
+    }
+}
+
 impl Node {
     /// A node with the configured broker, its tasks running.
     ///
@@ -101,12 +132,12 @@ impl Node {
     /// When the broker cannot work with this configuration.
     pub(crate) fn start(config: Config, clock: Clock, max_connections: usize) -> Result<Arc<Self>, InvalidConfig> {
         let (deliver, publications) = mpsc::channel(DELIVER_QUEUE);
-        let metrics = Metrics::new();
-        let broker: Arc<dyn Broker> = match config.redis_url {
-            None => Arc::new(MemoryBroker::new(&config, deliver)),
-            Some(_) => Arc::new(shared::RedisBroker::new(&config, deliver, metrics.bus_messages_ignored.clone())?),
+        let (metrics, audience) = (Metrics::new(), Arc::new(Audience::new(clock.clone())));
+        let parts = match config.redis_url {
+            None => Parts::embedded(&config, audience, Arc::new(MemoryBroker::new(&config, deliver))),
+            Some(_) => Parts::shared(&config, audience, deliver, &metrics)?,
         };
-        Ok(Self::assemble(config, clock, max_connections, metrics, broker, publications))
+        Ok(Self::assemble(config, clock, max_connections, metrics, parts, publications))
     }
 
     /// The same over another broker, which is told where to deliver.
@@ -119,7 +150,8 @@ impl Node {
     ) -> Arc<Self> {
         let (deliver, publications) = mpsc::channel(DELIVER_QUEUE);
         let broker = broker(&config, deliver);
-        Self::assemble(config, clock, max_connections, Metrics::new(), broker, publications)
+        let parts = Parts::embedded(&config, Arc::new(Audience::new(clock.clone())), broker);
+        Self::assemble(config, clock, max_connections, Metrics::new(), parts, publications)
     }
 
     fn assemble(
@@ -127,11 +159,9 @@ impl Node {
         clock: Clock,
         max_connections: usize,
         metrics: Metrics,
-        broker: Arc<dyn Broker>,
+        parts: Parts,
         publications: mpsc::Receiver<Arc<Publication>>,
     ) -> Arc<Self> {
-        let audience = Arc::new(Audience::new(clock.clone()));
-        let presence = Arc::new(MemoryPresence::new(&config, audience.clone()));
         let node = Arc::new(Self {
             authenticator: Authenticator::new(&config, clock.clone()),
             auth_failures: RateLimiter::new(config.auth_attempts_per_minute, AUTH_WINDOW),
@@ -141,9 +171,9 @@ impl Node {
             metrics,
             hub: Hub::default(),
             wheel: Wheel::new(),
-            broker,
-            presence,
-            audience,
+            broker: parts.broker,
+            presence: parts.presence,
+            audience: parts.audience,
             registry: Mutex::default(),
             admitted: AtomicUsize::new(0),
             is_draining: AtomicBool::new(false),

@@ -1,7 +1,7 @@
 //! Presence: who is in which room, per user and not per connection.
 //!
-//! Owns the contract of the record ([`Presence`]) and its words. [`memory`] keeps the record of one node; another keeps it
-//! for several. [`audience`] is the part of every node: who of its connections is told, when, and in which frames. Presence
+//! Owns the contract of the record ([`Presence`]) and its words. [`memory`] keeps the record of one node, [`redis`] that of
+//! several. [`audience`] is the part of every node: who of its connections is told, when, and in which frames. Presence
 //! has nothing to do with the rooms' streams: it has no positions and no history, and opens no stream.
 //!
 //! What a large room costs is bounded by two rules. Changes of a room are told in turns, and after a turn the room rests,
@@ -10,10 +10,15 @@
 //! what was known. So a thousand members that come at once are a few frames for each and not a thousand.
 
 pub(crate) mod audience;
+#[cfg(test)]
+mod contract;
 mod frames;
 pub(crate) mod memory;
+pub(crate) mod redis;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) mod world;
 
 pub(crate) use frames::StateView;
 
@@ -104,6 +109,11 @@ pub(crate) trait Presence: Send + Sync + 'static {
 
     /// What is to be done by time, for as long as it is polled.
     fn run(&self) -> BoxFuture<'_, ()>;
+
+    /// The node goes: whatever connections it still has in the record are lost. The last call.
+    fn retire(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 impl Member {

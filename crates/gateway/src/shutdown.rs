@@ -1,5 +1,5 @@
 //! Shutdown, in one sentence: not ready at once, upgrades accepted for `DRAIN_DELAY`, then refused, every connection closed
-//! with 1012 one after the other, and whatever is left when the time is over is dropped.
+//! with 1012 one after the other, whatever is left when the time is over is dropped, and the other nodes are told at last.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +37,7 @@ pub(crate) async fn drain(node: &Arc<Node>) {
     if tokio::time::timeout_at(deadline, node.tasks.wait()).await.is_err() {
         tracing::warn!(connections = node.connections().len(), "time is over, connections dropped");
     }
+    node.presence.retire().await;
 }
 
 /// Closes every connection, in an order of chance and at an even pace.

@@ -7,6 +7,7 @@
 
 mod address;
 mod complaint;
+mod connections;
 mod feed;
 mod link;
 mod message;
@@ -16,34 +17,28 @@ mod scripts;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use prometheus_client::metrics::counter::Counter;
 use roomcast_protocol::{Position, Published, Room};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::broker::{Broker, Deliver, Page, Unavailable};
 use crate::config::{Config, InvalidConfig};
 use crate::publication::Draft;
 use address::{Address, Failure};
-use feed::{Feed, Wanted};
-use link::{Info, Link};
-use scripts::{Placed, RawPage, Scripts, read_positions};
+pub(crate) use connections::{Connections, Inbox};
+use link::Info;
+pub(crate) use message::{PRESENCE, data};
+use scripts::{Placed, RawPage, read_positions};
 
 /// Rooms whose counters are touched by one command.
 const BATCH: usize = 128;
 
 /// The broker in Redis.
 pub struct RedisBroker {
-    scripts: Arc<Scripts>,
-    link: Arc<Link>,
-    feed: Feed,
-    /// How often the counters of held rooms are touched.
-    refresh: Duration,
-    /// What [`Broker::run`] takes.
-    requests: Mutex<Option<mpsc::Receiver<Wanted>>>,
+    connections: Arc<Connections>,
 }
 
 impl RedisBroker {
@@ -52,20 +47,19 @@ impl RedisBroker {
     /// # Errors
     /// [`InvalidConfig`] when the address cannot be read.
     pub fn new(config: &Config, deliver: Deliver, ignored: Counter) -> Result<Self, InvalidConfig> {
-        let address = Arc::new(Address::of(config)?);
-        let refresh = (config.position_ttl / 4).clamp(Duration::from_secs(1), Duration::from_secs(3600));
-        // Twice: a touch may come late.
-        let scripts = Arc::new(Scripts::new(config, address.database(), 2 * refresh));
-        let link = Arc::new(Link::new(address.clone(), scripts.clone(), config.redis_durable));
-        let (feed, requests) = Feed::new(address, scripts.clone(), link.clone(), deliver, ignored);
-        Ok(Self { scripts, link, feed, refresh, requests: Mutex::new(Some(requests)) })
+        Ok(Self::over(Arc::new(Connections::new(config, Inbox::of(deliver, ignored))?)))
+    }
+
+    /// The same over connections that others use too.
+    pub(crate) fn over(connections: Arc<Connections>) -> Self {
+        Self { connections }
     }
 
     /// Touches the counters of held rooms, so that they outlive their last member by the configured time.
     async fn refresh(&self) {
         loop {
-            tokio::time::sleep(self.refresh).await;
-            for rooms in self.feed.rooms().chunks(BATCH) {
+            tokio::time::sleep(self.connections.refresh).await;
+            for rooms in self.connections.feed.rooms().chunks(BATCH) {
                 // The next round comes long before they end.
                 let _ = self.positions(rooms.to_vec()).await;
             }
@@ -78,9 +72,9 @@ impl RedisBroker {
         let mut commands = redis::pipe();
         commands.atomic();
         for room in &draft.rooms {
-            commands.publish(self.scripts.channel(room), text.as_slice()).ignore();
+            commands.publish(self.connections.scripts.channel(room), text.as_slice()).ignore();
         }
-        self.link.send(&commands).await?;
+        self.connections.link.send(&commands).await?;
         Ok(Published { event_id: draft.event_id, positions: BTreeMap::new(), duplicate: false })
     }
 }
@@ -91,7 +85,8 @@ impl Broker for RedisBroker {
             if draft.is_ephemeral {
                 return self.publish_ephemeral(draft).await;
             }
-            let placed: Placed = self.link.run(|server| self.scripts.publish(server, &draft)).await?;
+            let placed: Placed =
+                self.connections.link.run(|server| self.connections.scripts.publish(server, &draft)).await?;
             let positions = draft.rooms.into_iter().zip(placed.positions).collect();
             Ok(Published { event_id: draft.event_id, positions, duplicate: placed.is_duplicate })
         })
@@ -100,7 +95,7 @@ impl Broker for RedisBroker {
     fn open(&self, rooms: Vec<Room>) -> BoxFuture<'_, Result<Vec<Position>, Unavailable>> {
         Box::pin(async move {
             // Subscribed first: what is published behind the position that is read then arrives.
-            let holds = self.feed.open(rooms.clone()).await?;
+            let holds = self.connections.feed.open(rooms.clone()).await?;
             let positions = self.positions(rooms).await?;
             holds.keep();
             Ok(positions)
@@ -117,7 +112,8 @@ impl Broker for RedisBroker {
             let mut left: VecDeque<_> = rooms.into();
             while !left.is_empty() {
                 let wanted = left.make_contiguous();
-                let read: Vec<RawPage> = self.link.run(|server| self.scripts.history(server, wanted, limit)).await?;
+                let read: Vec<RawPage> =
+                    self.connections.link.run(|server| self.connections.scripts.history(server, wanted, limit)).await?;
                 if read.is_empty() {
                     return Err(Unavailable);
                 }
@@ -130,26 +126,24 @@ impl Broker for RedisBroker {
 
     fn positions(&self, rooms: Vec<Room>) -> BoxFuture<'_, Result<Vec<Position>, Unavailable>> {
         Box::pin(async move {
-            let read: Vec<String> = self.link.run(|server| self.scripts.positions(server, &rooms)).await?;
+            let read: Vec<String> =
+                self.connections.link.run(|server| self.connections.scripts.positions(server, &rooms)).await?;
             read_positions(read).ok().filter(|read| read.len() == rooms.len()).ok_or(Unavailable)
         })
     }
 
     fn resynced(&self) -> Option<watch::Receiver<u64>> {
-        Some(self.feed.resynced())
+        Some(self.connections.feed.resynced())
     }
 
     fn release(&self, rooms: &[Room]) {
-        self.feed.release(rooms);
+        self.connections.feed.release(rooms);
     }
 
     /// Keeps the connections.
     fn run(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(requests) = requests {
-                tokio::join!(self.link.keep(), self.feed.run(requests), self.refresh());
-            }
+            tokio::join!(self.connections.run(), self.refresh());
         })
     }
 
@@ -157,7 +151,7 @@ impl Broker for RedisBroker {
     fn sweep(&self) {}
 
     fn is_ready(&self) -> bool {
-        self.link.is_live() && self.feed.is_online()
+        self.connections.is_ready()
     }
 }
 

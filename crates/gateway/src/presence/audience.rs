@@ -160,6 +160,20 @@ impl Audience {
         }
     }
 
+    /// Everybody is told the lists anew: changes may have been lost, and versions may have begun anew.
+    pub(crate) fn owe_everybody(&self) {
+        let mut state = self.lock();
+        for listeners in state.rooms.values_mut() {
+            for listener in listeners.listeners.values_mut() {
+                (listener.version, listener.missed) = (None, Some(0));
+            }
+        }
+        let rooms: Vec<Room> = state.rooms.keys().cloned().collect();
+        rooms.iter().for_each(|room| state.schedule(room));
+        drop(state);
+        self.is_due.notify_one();
+    }
+
     /// Ends the hold: what came since the list was sent is told now.
     pub(crate) fn release(&self, connection: ConnectionId, room: &Room) {
         let mut state = self.lock();

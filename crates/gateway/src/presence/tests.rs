@@ -1,92 +1,21 @@
 //! Record and audience together: whatever happens in which order, everybody who listens ends with the list that is true.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use roomcast_protocol::client::PresenceOptions;
-use roomcast_protocol::server::{Reply, ServerMessage};
-use roomcast_protocol::{Room, UserId};
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::to_raw_value;
 
-use super::audience::{Audience, MOST_CHANGES};
-use super::memory::MemoryPresence;
-use super::{Entry, Guest, Presence};
-use crate::clock::Clock;
+use super::Entry;
+use super::audience::MOST_CHANGES;
+use super::world::{Client, Stage, World};
 use crate::config::Config;
 use crate::hub::ConnectionId;
-use crate::outbox::Outbox;
-
-/// A connection and what it knows from its frames.
-struct Client {
-    guest: Guest,
-    outbox: Arc<Outbox>,
-    stage: Stage,
-    known: BTreeMap<String, Option<String>>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Away,
-    Held,
-    Listed,
-    Released,
-}
-
-struct World {
-    audience: Arc<Audience>,
-    record: Arc<MemoryPresence>,
-    room: Room,
-}
-
-impl Client {
-    fn new(number: usize) -> Self {
-        let user: UserId = format!("user_{}", number / 2).parse().unwrap();
-        let guest = Guest { user, connection: ConnectionId::new(), data: None };
-        Self { guest, outbox: Arc::new(Outbox::new(64 << 20)), stage: Stage::Away, known: BTreeMap::new() }
-    }
-
-    fn read(&mut self) {
-        let mut frames = VecDeque::new();
-        self.outbox.take(&mut frames);
-        for frame in frames {
-            self.outbox.written(frame.len());
-            let Ok(ServerMessage::Reply(reply)) = ServerMessage::parse(frame.as_str()) else { panic!("{frame:?}") };
-            let text = |data: Option<serde_json::Value>| data.map(|data| data.to_string());
-            match reply.reply {
-                Reply::PresenceState(state) => {
-                    let members = state.members.into_iter();
-                    self.known = members.map(|member| (member.user_id.to_string(), text(member.data))).collect();
-                }
-                Reply::PresenceJoined(change) => {
-                    self.known.insert(change.member.user_id.to_string(), text(change.member.data));
-                }
-                Reply::PresenceLeft(change) => drop(self.known.remove(change.member.user_id.as_str())),
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-}
 
 impl World {
-    fn new() -> Self {
-        let audience = Arc::new(Audience::new(Clock::system()));
-        let record = Arc::new(MemoryPresence::new(&Config::serve(), audience.clone()));
-        tokio::spawn({
-            let record = record.clone();
-            async move { record.run().await }
-        });
-        tokio::spawn({
-            let (audience, record) = (audience.clone(), record.clone());
-            async move { audience.run(&*record).await }
-        });
-        Self { audience, record, room: "team:a".parse().unwrap() }
-    }
-
     /// The next step of a request, or of leaving.
-    async fn step(&self, client: &mut Client, chance: u32) {
+    pub(super) async fn step(&self, client: &mut Client, chance: u32) {
         let (connection, rooms) = (client.guest.connection, std::slice::from_ref(&self.room));
         client.stage = match client.stage {
             Stage::Released if chance.is_multiple_of(4) => {
@@ -137,18 +66,12 @@ impl World {
             }
         }
     }
-
-    async fn truth(&self) -> BTreeMap<String, Option<String>> {
-        let roster = self.record.roster(&self.room).await.unwrap();
-        let text = |data: Option<super::Data>| data.map(|data| RawValue::get(&data).to_owned());
-        roster.members.into_iter().map(|member| (member.user.to_string(), text(member.data))).collect()
-    }
 }
 
 /// One random history of so many clients.
 async fn run(seed: u64, count: usize) {
     let mut random = StdRng::seed_from_u64(seed);
-    let world = World::new();
+    let world = World::embedded(&Config::serve());
     let mut clients: Vec<Client> = (0..count).map(Client::new).collect();
     for _ in 0..30 {
         for _ in 0..random.random_range(1..2 * count) {
@@ -184,7 +107,7 @@ async fn everybody_who_listens_ends_with_the_list_that_is_true() {
 
 #[tokio::test(start_paused = true)]
 async fn who_is_lost_is_kept_in_bounds_and_forgotten() {
-    let world = World::new();
+    let (world, record) = World::embedded_with_record(&Config::serve());
     for number in 0..1000 {
         let mut client = Client::new(number);
         for chance in [2, 2, 2, 1] {
@@ -194,24 +117,5 @@ async fn who_is_lost_is_kept_in_bounds_and_forgotten() {
     assert_eq!(world.truth().await.len(), 500);
     tokio::time::sleep(Duration::from_secs(16)).await;
     assert!(world.truth().await.is_empty());
-    assert_eq!(world.record.bytes(), 0);
-}
-
-#[tokio::test]
-async fn a_room_takes_no_more_than_fits_a_frame() {
-    let world = World::new();
-    let data: Arc<RawValue> = Arc::from(to_raw_value(&"x".repeat(PresenceOptions::MAX_DATA - 2)).unwrap());
-    let mut entered = 0;
-    loop {
-        let mut client = Client::new(2 * entered);
-        client.guest.data = Some(data.clone());
-        match world.record.enter(std::slice::from_ref(&world.room), &client.guest).await.unwrap()[0] {
-            Entry::Entered => entered += 1,
-            Entry::Full => break,
-        }
-    }
-    assert!(entered > 400);
-    let roster = world.record.roster(&world.room).await.unwrap();
-    let frame = super::frames::state(&world.room, &roster, Clock::system().now());
-    assert!(frame.len() <= Config::serve().max_queue_bytes / 2);
+    assert_eq!(record.bytes(), 0);
 }

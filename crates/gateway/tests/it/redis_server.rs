@@ -62,9 +62,7 @@ impl RedisServer {
     }
 
     fn try_command(&self, words: &[&str]) -> redis::RedisResult<String> {
-        let client = redis::Client::open(self.url())?;
-        let mut connection = client.get_connection_with_timeout(Duration::from_secs(2))?;
-        connection.set_read_timeout(Some(Duration::from_secs(5)))?;
+        let mut connection = self.connection()?;
         let mut command = redis::cmd(words[0]);
         command.arg(&words[1..]);
         let answer: redis::Value = command.query(&mut connection)?;
@@ -73,6 +71,32 @@ impl RedisServer {
             redis::Value::SimpleString(text) => text,
             other => format!("{other:?}"),
         })
+    }
+
+    /// The one key that fits the pattern.
+    pub(crate) fn key(&self, pattern: &str) -> String {
+        let mut connection = self.connection().unwrap();
+        let keys: Vec<String> = redis::cmd("KEYS").arg(pattern).query(&mut connection).unwrap();
+        assert_eq!(keys.len(), 1, "{keys:?}");
+        keys[0].clone()
+    }
+
+    /// A key's value, for [`Self::restore`].
+    pub(crate) fn dump(&self, key: &str) -> Vec<u8> {
+        redis::cmd("DUMP").arg(key).query(&mut self.connection().unwrap()).unwrap()
+    }
+
+    /// Gives a key back the value that it had.
+    pub(crate) fn restore(&self, key: &str, value: &[u8]) {
+        let mut restore = redis::cmd("RESTORE");
+        restore.arg(key).arg(0).arg(value).arg("REPLACE").exec(&mut self.connection().unwrap()).unwrap();
+    }
+
+    fn connection(&self) -> redis::RedisResult<redis::Connection> {
+        let client = redis::Client::open(self.url())?;
+        let connection = client.get_connection_with_timeout(Duration::from_secs(2))?;
+        connection.set_read_timeout(Some(Duration::from_secs(5)))?;
+        Ok(connection)
     }
 
     /// Lets it stand still: its connections stay open, and nothing is answered.

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use prometheus_client::metrics::counter::Counter;
 use redis::aio::MultiplexedConnection;
 use redis::{PushInfo, PushKind, Value};
 use roomcast_protocol::Room;
@@ -19,10 +18,11 @@ use uuid::Uuid;
 
 use super::address::{Address, Failure, within};
 use super::complaint::Complaint;
+use super::connections::Inbox;
 use super::link::{Backoff, Info, Link};
-use super::message;
+use super::message::{self, Message};
 use super::scripts::Scripts;
-use crate::broker::{Deliver, Unavailable};
+use crate::broker::Unavailable;
 
 /// A room stays subscribed this long after its last member: many come back at once.
 pub(super) const LINGER: Duration = Duration::from_secs(10);
@@ -49,15 +49,13 @@ const SILENCE: Duration = Duration::from_secs(2);
 const ECHO: Duration = Duration::from_secs(3);
 
 /// The connection for deliveries.
-pub(super) struct Feed {
+pub(crate) struct Feed {
     address: Arc<Address>,
     scripts: Arc<Scripts>,
     link: Arc<Link>,
-    deliver: Deliver,
-    /// Messages that were no publications.
-    ignored: Counter,
-    /// The channel of this node's own.
-    probe: String,
+    inbox: Inbox,
+    /// Names this node, for as long as its process runs.
+    node: String,
     held: Mutex<HashMap<Room, Held>>,
     wanted: mpsc::Sender<Wanted>,
     is_online: AtomicBool,
@@ -76,13 +74,13 @@ struct Held {
 }
 
 /// Rooms to subscribe to, and who waits for it.
-pub(super) struct Wanted {
+pub(crate) struct Wanted {
     rooms: Vec<Room>,
     done: oneshot::Sender<()>,
 }
 
 /// Holds on rooms that are given up unless they are kept.
-pub(super) struct Holds<'a> {
+pub(crate) struct Holds<'a> {
     feed: &'a Feed,
     rooms: Vec<Room>,
 }
@@ -99,7 +97,7 @@ struct Subscription {
 
 impl Holds<'_> {
     /// They are the caller's from now on.
-    pub(super) fn keep(mut self) {
+    pub(crate) fn keep(mut self) {
         self.rooms.clear();
     }
 }
@@ -116,17 +114,15 @@ impl Feed {
         address: Arc<Address>,
         scripts: Arc<Scripts>,
         link: Arc<Link>,
-        deliver: Deliver,
-        ignored: Counter,
+        inbox: Inbox,
     ) -> (Self, mpsc::Receiver<Wanted>) {
         let (wanted, requests) = mpsc::channel(QUEUE);
         let feed = Self {
-            probe: scripts.probe_channel(&Uuid::now_v7().simple().to_string()),
+            node: Uuid::now_v7().simple().to_string(),
             address,
             scripts,
             link,
-            deliver,
-            ignored,
+            inbox,
             held: Mutex::default(),
             wanted,
             is_online: AtomicBool::new(false),
@@ -136,18 +132,23 @@ impl Feed {
         (feed, requests)
     }
 
+    /// Names this node.
+    pub(super) fn node(&self) -> &str {
+        &self.node
+    }
+
     /// Whether everything that is published in held rooms arrives at the moment.
     pub(super) fn is_online(&self) -> bool {
         self.is_online.load(Ordering::Relaxed)
     }
 
     /// Grows with every connection but the first.
-    pub(super) fn resynced(&self) -> watch::Receiver<u64> {
+    pub(crate) fn resynced(&self) -> watch::Receiver<u64> {
         self.resynced.subscribe()
     }
 
     /// Holds the rooms once more; answers when all of them are subscribed.
-    pub(super) async fn open(&self, rooms: Vec<Room>) -> Result<Holds<'_>, Unavailable> {
+    pub(crate) async fn open(&self, rooms: Vec<Room>) -> Result<Holds<'_>, Unavailable> {
         let missing = self.hold(&rooms);
         let holds = Holds { feed: self, rooms };
         if !missing.is_empty() {
@@ -242,7 +243,8 @@ impl Feed {
         if self.link.process().is_some_and(|other| other != process) {
             return Err(Failure::Passing("it is another server than the one that takes commands".into()));
         }
-        within(CONFIRM, connection.subscribe(&self.probe)).await?;
+        let own = [self.scripts.node_channel(&self.node), self.scripts.nodes_channel()];
+        within(CONFIRM, connection.subscribe(&own)).await?;
         let rooms = self.rooms();
         for rooms in rooms.chunks(BATCH) {
             self.subscribe(&mut connection, rooms).await?;
@@ -273,24 +275,27 @@ impl Feed {
         }
     }
 
-    /// Brings publications to the hub.
+    /// Brings everything to where it belongs.
     async fn read(&self, mut messages: mpsc::Receiver<PushInfo>) {
         let mut run = Run::default();
         while let Some(info) = messages.recv().await {
             let Some((channel, text)) = content(info) else {
-                self.ignored.inc();
+                self.inbox.ignored.inc();
                 continue;
             };
-            if channel == self.probe.as_bytes() || run.is_copy(&channel, &text) {
+            // An empty text is a probe: that it came is all that it says.
+            if text.is_empty() || run.is_copy(&channel, &text) {
                 continue;
             }
             match message::decode(text) {
-                Some(publication) => {
-                    if self.deliver.send(publication).await.is_err() {
+                Some(Message::Publication(publication)) => {
+                    if self.inbox.deliver.send(publication).await.is_err() {
                         return;
                     }
                 }
-                None => drop(self.ignored.inc()),
+                Some(Message::Presence(change)) => self.inbox.audience.note(change),
+                Some(Message::Cluster(text)) => drop(self.inbox.cluster.try_send(text)),
+                None => drop(self.inbox.ignored.inc()),
             }
         }
         // Its sender lives as long as the connection, whose end is noticed elsewhere.
@@ -380,7 +385,11 @@ impl Feed {
                 let at = Instant::now();
                 // Without commands nothing can be said about the silence.
                 let is_sent = self.link.is_live()
-                    && self.link.send_one(redis::cmd("PUBLISH").arg(&self.probe).arg("")).await.is_ok();
+                    && self
+                        .link
+                        .send_one(redis::cmd("PUBLISH").arg(self.scripts.node_channel(&self.node)).arg(""))
+                        .await
+                        .is_ok();
                 *probed = is_sent.then_some(at);
                 Ok(())
             }

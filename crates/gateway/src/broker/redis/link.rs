@@ -36,11 +36,12 @@ const MOST_WAIT: Duration = Duration::from_secs(2);
 const DURABLE: &str = "durable";
 
 /// The connection for commands.
-pub(super) struct Link {
+pub(crate) struct Link {
     address: Arc<Address>,
     scripts: Arc<Scripts>,
     is_durable: bool,
     live: watch::Sender<Option<Live>>,
+    connected: watch::Sender<u64>,
     /// Somebody has reason to think that the connection is no longer good.
     suspect: Notify,
     complaint: Complaint,
@@ -100,11 +101,12 @@ impl Info {
 impl Link {
     pub(super) fn new(address: Arc<Address>, scripts: Arc<Scripts>, is_durable: bool) -> Self {
         let (live, _) = watch::channel(None);
-        Self { address, scripts, is_durable, live, suspect: Notify::new(), complaint: Complaint::default() }
+        let connected = watch::channel(0).0;
+        Self { address, scripts, is_durable, live, connected, suspect: Notify::new(), complaint: Complaint::default() }
     }
 
     /// Whether commands can be sent at the moment.
-    pub(super) fn is_live(&self) -> bool {
+    pub(crate) fn is_live(&self) -> bool {
         self.live.borrow().is_some()
     }
 
@@ -113,8 +115,13 @@ impl Link {
         self.live.borrow().as_ref().map(|live| live.process.clone())
     }
 
+    /// Grows with every connection.
+    pub(crate) fn connected(&self) -> watch::Receiver<u64> {
+        self.connected.subscribe()
+    }
+
     /// Waits until there is a connection.
-    pub(super) async fn ready(&self) {
+    pub(crate) async fn ready(&self) {
         // The sender is this very link's.
         let _ = self.live.subscribe().wait_for(Option::is_some).await;
     }
@@ -129,6 +136,7 @@ impl Link {
                     backoff = Backoff::default();
                     self.complaint.forget();
                     self.live.send_replace(Some(live.clone()));
+                    self.connected.send_modify(|count| *count += 1);
                     let failure = self.watch(live).await;
                     self.live.send_replace(None);
                     tracing::warn!(redis = %self.address, reason = %failure, "lost Redis");
@@ -180,7 +188,7 @@ impl Link {
     }
 
     /// Runs a script on the server that is there at the moment.
-    pub(super) async fn run<T: FromRedisValue>(
+    pub(crate) async fn run<T: FromRedisValue>(
         &self,
         call: impl Fn(&Server) -> ScriptInvocation<'static>,
     ) -> Result<T, Unavailable> {
@@ -200,15 +208,21 @@ impl Link {
     }
 
     /// Sends commands that nobody waits for longer than for a script.
-    pub(super) async fn send(&self, commands: &Pipeline) -> Result<(), Unavailable> {
+    pub(crate) async fn send(&self, commands: &Pipeline) -> Result<(), Unavailable> {
         let mut connection = self.current().await?.connection;
         self.judge(within(COMMAND_TIMEOUT, commands.exec_async(&mut connection)).await)
     }
 
     /// The same for one command.
-    pub(super) async fn send_one(&self, command: &Cmd) -> Result<(), Unavailable> {
+    pub(crate) async fn send_one(&self, command: &Cmd) -> Result<(), Unavailable> {
         let mut connection = self.current().await?.connection;
         self.judge(within(COMMAND_TIMEOUT, command.exec_async(&mut connection)).await)
+    }
+
+    /// The same for a command with an answer.
+    pub(crate) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Unavailable> {
+        let mut connection = self.current().await?.connection;
+        self.judge(within(COMMAND_TIMEOUT, command.query_async(&mut connection)).await)
     }
 
     async fn current(&self) -> Result<Live, Unavailable> {

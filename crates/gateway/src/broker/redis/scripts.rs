@@ -26,7 +26,7 @@ static HISTORY: LazyLock<Script> =
 
 /// Names and bounds, the same for every call.
 #[derive(Debug)]
-pub(super) struct Scripts {
+pub(crate) struct Scripts {
     prefix: String,
     /// Channels belong to no database, so their names tell which it is.
     channels: String,
@@ -39,7 +39,7 @@ pub(super) struct Scripts {
 
 /// Which data a script is for: refused when they are no longer those.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Server {
+pub(crate) struct Server {
     /// Names the process and so, without durability, the data.
     pub(super) run: String,
     /// Names the history of changes.
@@ -79,13 +79,32 @@ impl Scripts {
     }
 
     /// The channel of a room.
-    pub(super) fn channel(&self, room: &Room) -> String {
+    pub(crate) fn channel(&self, room: &Room) -> String {
         format!("{}{room}", self.channels)
     }
 
     /// A channel of one node's own.
-    pub(super) fn probe_channel(&self, node: &str) -> String {
-        format!("{}probe:{node}", self.channels.trim_end_matches("room:"))
+    pub(super) fn node_channel(&self, node: &str) -> String {
+        format!("{}node:{node}", self.base())
+    }
+
+    /// The channel of all nodes.
+    pub(super) fn nodes_channel(&self) -> String {
+        format!("{}nodes", self.base())
+    }
+
+    fn base(&self) -> &str {
+        self.channels.trim_end_matches("room:")
+    }
+
+    /// The beginning of the names of rooms' channels.
+    pub(crate) fn channels(&self) -> &str {
+        &self.channels
+    }
+
+    /// A key of another part of the gateway.
+    pub(crate) fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
     }
 
     /// Makes the data this server's.
@@ -167,7 +186,7 @@ impl RawPage {
     /// The page, its events read. A text that cannot be read is a hole, as if it had been taken out.
     pub(super) fn read(self) -> Page {
         let texts = self.texts.len();
-        let publications: Vec<_> = self.texts.into_iter().filter_map(message::decode).collect();
+        let publications: Vec<_> = self.texts.into_iter().filter_map(message::publication).collect();
         let position = Position { offset: self.end, ..self.latest };
         if publications.len() == texts {
             return Page { publications, position, latest: self.latest, more: self.more, gap: self.gap };
