@@ -30,6 +30,17 @@ pub struct Identity {
     pub grants: Option<Grants>,
     /// When the token runs out.
     pub expires_at: Timestamp,
+    /// How the token is told from the user's others.
+    pub token: TokenMark,
+}
+
+/// How a token is told from others of its user.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TokenMark {
+    /// When it was issued (`iat`), if it says so.
+    pub issued_at: Option<Timestamp>,
+    /// Its own id (`jti`), if it has one.
+    pub id: Option<String>,
 }
 
 /// Why a token is refused. Says nothing of the token's text, so that it may be logged.
@@ -53,6 +64,9 @@ pub enum BadToken {
     /// A claim is missing, of the wrong type or not the expected one.
     #[error("the token's {0} claim is missing or not valid")]
     Claim(&'static str),
+    /// Good by itself, but revoked.
+    #[error("the token has been revoked")]
+    Revoked,
 }
 
 /// What is read of a token. Numbers are read as numbers only: `"exp": "1"` is refused.
@@ -62,6 +76,7 @@ struct Claims {
     exp: Option<serde_json::Value>,
     nbf: Option<serde_json::Value>,
     iat: Option<serde_json::Value>,
+    jti: Option<serde_json::Value>,
     email: Option<serde_json::Value>,
     grants: Option<serde_json::Value>,
 }
@@ -103,7 +118,7 @@ impl Identity {
     #[cfg(test)]
     pub(crate) fn of(user: UserId, grants: Option<Grants>) -> Self {
         let expires_at = Timestamp::from_millis(i64::from(u32::MAX) * 1000).unwrap();
-        Self { user, email: String::new(), grants, expires_at }
+        Self { user, email: String::new(), grants, expires_at, token: TokenMark::default() }
     }
 }
 
@@ -166,14 +181,13 @@ impl Authenticator {
                 return Err(BadToken::Immature);
             }
         }
-        if claims.iat.as_ref().is_some_and(|iat| numeric_date(iat).is_none()) {
-            return Err(BadToken::Claim("iat"));
-        }
+        let issued_at = claims.iat.as_ref().map(|iat| numeric_date(iat).ok_or(BadToken::Claim("iat"))).transpose()?;
         let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
         let user = claims.sub.as_ref().and_then(text).and_then(|sub| sub.parse().ok()).ok_or(BadToken::Claim("sub"))?;
         let email = claims.email.as_ref().map_or(Some(String::new()), text).ok_or(BadToken::Claim("email"))?;
         let grants = claims.grants.map(serde_json::from_value).transpose().map_err(|_| BadToken::Claim("grants"))?;
-        Ok(Identity { user, email, grants, expires_at: exp })
+        let id = claims.jti.as_ref().map(|jti| text(jti).ok_or(BadToken::Claim("jti"))).transpose()?;
+        Ok(Identity { user, email, grants, expires_at: exp, token: TokenMark { issued_at, id } })
     }
 
     /// A token for the user.

@@ -124,6 +124,8 @@ pub struct Config {
     pub max_streams: usize,
     /// How long a user whose connection is lost is still said to be present.
     pub presence_grace: Duration,
+    /// How long a revocation is kept: no token should live longer.
+    pub revocation_ttl: Duration,
     /// Data frames that a connection may send in a window.
     pub messages_per_minute: u32,
     /// That window.
@@ -215,6 +217,8 @@ impl Config {
             max_streams: 1_000_000,
             // A reload, a lift, a change of network.
             presence_grace: Duration::from_secs(15),
+            // Longer than any token should live.
+            revocation_ttl: Duration::from_secs(30 * 24 * 3600),
             messages_per_minute: 100,
             message_window: Duration::from_secs(60),
             auth_attempts_per_minute: 10,

@@ -3,6 +3,8 @@
 //! Owns what all connections and calls have in common, and the life of a connection's entry: admitted with a guard, gone
 //! when the guard drops, whatever happened in between.
 
+mod cluster;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,11 +19,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::address;
-use crate::auth::{Authenticator, BadToken, Identity};
+use crate::auth::{Authenticator, BadToken, Identity, TokenMark};
 use crate::broker::memory::MemoryBroker;
 use crate::broker::redis as shared;
 use crate::broker::{Broker, DELIVER_QUEUE, Deliver, Unavailable};
 use crate::clock::Clock;
+use crate::cluster::{self as nodes, Cluster};
 use crate::config::{Config, InvalidConfig};
 use crate::hub::{ConnectionId, Hub, MemberKey, Touched};
 use crate::metrics::Metrics;
@@ -33,6 +36,7 @@ use crate::presence::redis::RedisPresence;
 use crate::publication::Publication;
 use crate::publish::{self, Author, Submission};
 use crate::rate_limit::{FixedWindow, RateLimiter, Usage, Verdict};
+use crate::revocation::Revocations;
 use crate::wheel::Wheel;
 
 /// Publications that the hub takes in one turn, at most: their flush is shared.
@@ -64,6 +68,11 @@ pub(crate) struct Node {
     pub(crate) presence: Arc<dyn Presence>,
     /// Who of this node's connections is told of presence.
     pub(crate) audience: Arc<Audience>,
+    /// The nodes that share Redis with this one; `None` without Redis.
+    cluster: Option<Cluster>,
+    revocations: Revocations,
+    /// Whether all that were made elsewhere are known here.
+    has_revocations: AtomicBool,
     authenticator: Authenticator,
     auth_failures: RateLimiter<IpAddr>,
     registry: Mutex<HashMap<ConnectionId, Arc<Handle>>>,
@@ -86,6 +95,8 @@ pub(crate) struct Handle {
     pub(crate) outbox: Arc<Outbox>,
     /// Set when the connection is authenticated; never changes, since a renewal must name the same user.
     pub(crate) user: OnceLock<UserId>,
+    /// The token in force.
+    token: Mutex<TokenMark>,
     messages: Mutex<FixedWindow>,
 }
 
@@ -100,11 +111,13 @@ struct Parts {
     broker: Arc<dyn Broker>,
     presence: Arc<dyn Presence>,
     audience: Arc<Audience>,
+    cluster: Option<(Cluster, mpsc::Receiver<Vec<u8>>)>,
 }
 
 impl Parts {
     fn embedded(config: &Config, audience: Arc<Audience>, broker: Arc<dyn Broker>) -> Self {
-        Self { broker, presence: Arc::new(MemoryPresence::new(config, audience.clone())), audience }
+        let presence = Arc::new(MemoryPresence::new(config, audience.clone()));
+        Self { broker, presence, audience, cluster: None }
     }
 
     fn shared(
@@ -113,14 +126,15 @@ impl Parts {
         deliver: Deliver,
         metrics: &Metrics,
     ) -> Result<Self, InvalidConfig> {
-        let (cluster, _) = mpsc::channel(1);
+        let (cluster, said) = mpsc::channel(nodes::QUEUE);
         let ignored = metrics.bus_messages_ignored.clone();
-        let inbox = shared::Inbox { deliver, audience: audience.clone(), cluster, ignored };
+        let inbox = shared::Inbox { deliver, audience: audience.clone(), cluster, ignored: ignored.clone() };
         let connections = Arc::new(shared::Connections::new(config, inbox)?);
         Ok(Self {
             broker: Arc::new(shared::RedisBroker::over(connections.clone())),
-            presence: Arc::new(RedisPresence::new(config, connections, audience.clone())),
+            presence: Arc::new(RedisPresence::new(config, connections.clone(), audience.clone())),
             audience,
+            cluster: Some((Cluster::new(connections, ignored), said)),
         })
     }
 }
@@ -162,6 +176,7 @@ impl Node {
         parts: Parts,
         publications: mpsc::Receiver<Arc<Publication>>,
     ) -> Arc<Self> {
+        let (cluster, said) = parts.cluster.unzip();
         let node = Arc::new(Self {
             authenticator: Authenticator::new(&config, clock.clone()),
             auth_failures: RateLimiter::new(config.auth_attempts_per_minute, AUTH_WINDOW),
@@ -174,6 +189,9 @@ impl Node {
             broker: parts.broker,
             presence: parts.presence,
             audience: parts.audience,
+            has_revocations: AtomicBool::new(cluster.is_none()),
+            cluster,
+            revocations: Revocations::default(),
             registry: Mutex::default(),
             admitted: AtomicUsize::new(0),
             is_draining: AtomicBool::new(false),
@@ -188,6 +206,10 @@ impl Node {
         node.spawn(|node| async move { node.broker.run().await });
         node.spawn(|node| async move { node.presence.run().await });
         node.spawn(|node| async move { node.audience.run(&*node.presence).await });
+        if let Some(said) = said {
+            node.spawn(|node| async move { node.listen(said).await });
+            node.spawn(|node| async move { node.keep_revocations().await });
+        }
         node
     }
 
@@ -241,6 +263,7 @@ impl Node {
         loop {
             interval.tick().await;
             self.broker.sweep();
+            self.revocations.sweep(self.clock.now());
         }
     }
 
@@ -268,7 +291,12 @@ impl Node {
 
     /// Checks a token that came from the address, and counts a failure there.
     pub(crate) fn authenticate(&self, token: &str, address: IpAddr) -> Result<Identity, BadToken> {
-        self.authenticator.check(token).inspect_err(|reason| {
+        let checked = self.authenticator.check(token);
+        let accepted = checked.and_then(|identity| match self.is_revoked(&identity) {
+            true => Err(BadToken::Revoked),
+            false => Ok(identity),
+        });
+        accepted.inspect_err(|reason| {
             tracing::debug!(%address, %reason, "authentication failed");
             self.metrics.auth_failures.inc();
             let _ = self.auth_failures.hit(address::limit_key(address));
@@ -298,7 +326,14 @@ impl Node {
         let outbox = Arc::new(Outbox::new(self.config.max_queue_bytes));
         let id = ConnectionId::new();
         let key = self.hub.admit(id, outbox.clone());
-        let handle = Arc::new(Handle { id, key, outbox, user: OnceLock::new(), messages: Mutex::default() });
+        let handle = Arc::new(Handle {
+            id,
+            key,
+            outbox,
+            user: OnceLock::new(),
+            token: Mutex::default(),
+            messages: Mutex::default(),
+        });
         self.registry().insert(id, handle.clone());
         self.metrics.connections.inc();
         Some(Admission { node: self.clone(), handle })
@@ -328,12 +363,13 @@ impl Node {
     /// Forgets what a connection has used of its message limit. False when there is no such connection.
     pub(crate) fn reset_messages(&self, id: ConnectionId) -> bool {
         let handle = self.registry().get(&id).cloned();
-        handle.map(|handle| *handle.messages() = FixedWindow::default()).is_some()
+        handle.map(|handle| handle.reset_messages()).is_some()
     }
 
     /// Whether new connections are welcome.
     pub(crate) fn is_ready(&self) -> bool {
-        !self.is_draining.load(Ordering::Relaxed) && self.broker.is_ready()
+        let is_whole = self.broker.is_ready() && self.has_revocations.load(Ordering::Relaxed);
+        is_whole && !self.is_draining.load(Ordering::Relaxed)
     }
 
     /// Tells load balancers to look elsewhere. Upgrades are still accepted.
@@ -360,6 +396,18 @@ impl Handle {
     /// Counts a message of the connection.
     pub(crate) fn count_message(&self, config: &Config) -> Verdict {
         self.messages().hit(config.messages_per_minute, config.message_window, Instant::now())
+    }
+
+    /// The token in force.
+    pub(crate) fn token(&self) -> TokenMark {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says which token is in force from now on, before it is looked up once more whether it was revoked: so that whoever
+    /// revokes it meanwhile finds the connection, or is found.
+    pub(crate) fn set_token(&self, identity: &Identity) {
+        let _ = self.user.set(identity.user.clone());
+        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = identity.token.clone();
     }
 
     fn messages(&self) -> MutexGuard<'_, FixedWindow> {

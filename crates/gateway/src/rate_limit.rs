@@ -8,7 +8,7 @@ use std::hash::Hash;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 /// What became of one more.
@@ -74,7 +74,7 @@ impl FixedWindow {
 }
 
 /// How much of their limit the counted use.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Usage {
     /// How many are counted.
@@ -89,6 +89,17 @@ impl Usage {
         let (count, sum) = used.fold((0usize, 0u64), |(count, sum), used| (count + 1, sum + u64::from(used)));
         let whole = count as f64 * f64::from(limit.max(1));
         Self { total_clients: count, average_usage: if count == 0 { 0.0 } else { sum as f64 * 100.0 / whole } }
+    }
+}
+
+impl Usage {
+    /// Of all together.
+    pub(crate) fn sum(parts: impl IntoIterator<Item = Self>) -> Self {
+        let add = |(clients, weighed): (usize, f64), part: Self| {
+            (clients + part.total_clients, weighed + part.average_usage * part.total_clients as f64)
+        };
+        let (total_clients, weighed) = parts.into_iter().fold((0, 0.0), add);
+        Self { total_clients, average_usage: if total_clients == 0 { 0.0 } else { weighed / total_clients as f64 } }
     }
 }
 

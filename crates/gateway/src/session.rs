@@ -168,7 +168,10 @@ impl Session {
 
     /// Says who the client is; a client of the original joins its user room with it.
     async fn welcome(&mut self, identity: Identity, reply_to: Option<RequestId>) -> Outcome {
-        let _ = self.handle_of().user.set(identity.user.clone());
+        self.handle_of().set_token(&identity);
+        if self.node.is_revoked(&identity) {
+            return Some(self.unauthorized(&BadToken::Revoked.to_string(), reply_to));
+        }
         self.identity = Some(identity.clone());
         let mut rooms = std::collections::BTreeMap::new();
         self.hub().hold(self.key());
@@ -230,9 +233,15 @@ impl Session {
         self.leave(&lost_rooms);
         self.leave_typing(&lost_rooms).await;
         let ack = AuthAck { user_id: identity.user.clone(), expires_at: identity.expires_at, lost_rooms };
+        self.handle_of().set_token(&identity);
+        let is_revoked = self.node.is_revoked(&identity);
         self.identity = Some(identity);
         self.leave_lost_presence();
         self.reply(id, Reply::AuthAck(ack));
+        if is_revoked {
+            // Since it was checked, a moment ago.
+            self.handle_of().outbox.close(Closing { code: CloseCode::Disconnected, retry_after_ms: None });
+        }
     }
 
     async fn publish(&mut self, id: Option<RequestId>, publish: Publish) {

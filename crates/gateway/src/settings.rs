@@ -182,6 +182,7 @@ settings! {
     POSITION_TTL, "24h", "how long a room's counter outlives its last event or member", |config, value| config.position_ttl = duration(value, Unit::Seconds)?;
     MAX_STREAMS, "1000000", "rooms whose counters are kept", |config, value| config.max_streams = number(value, 1, 1 << 32)?;
     PRESENCE_GRACE, "15s", "how long a user whose connection is lost is still present, so that coming back goes unnoticed", |config, value| config.presence_grace = duration(value, Unit::Seconds)?;
+    REVOCATION_TTL, "30d", "how long a revocation is kept; a token that lives longer is accepted again", |config, value| config.revocation_ttl = nonzero(value, Unit::Seconds)?;
     MESSAGES_PER_MINUTE, "100", "messages that a connection may send in a window", |config, value| config.messages_per_minute = number(value, 1, 1_000_000)? as u32;
     MESSAGE_WINDOW_SECONDS, "60", "length of that window", |config, value| config.message_window = nonzero(value, Unit::Seconds)?;
     AUTH_ATTEMPTS_PER_MINUTE, "10", "failed authentications that an address may make in a minute", |config, value| config.auth_attempts_per_minute = number(value, 1, 1_000_000)? as u32;

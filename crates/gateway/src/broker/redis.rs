@@ -30,7 +30,7 @@ use crate::publication::Draft;
 use address::{Address, Failure};
 pub(crate) use connections::{Connections, Inbox};
 use link::Info;
-pub(crate) use message::{PRESENCE, data};
+pub(crate) use message::{CLUSTER, PRESENCE, data};
 use scripts::{Placed, RawPage, read_positions};
 
 /// Rooms whose counters are touched by one command.

@@ -7,16 +7,18 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
-use roomcast_protocol::Timestamp;
-use serde::Serialize;
+use roomcast_protocol::server::ErrorPayload;
+use roomcast_protocol::{ErrorCode, Timestamp, UserId};
+use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
-use super::{authenticate_admin, name_in, respond};
+use super::{authenticate_admin, authenticate_with_admin_token, name_in, respond};
 use crate::hub::ConnectionId;
 use crate::node::Node;
+use crate::revocation::{MAX_TOKEN_ID, Revoked};
 
 /// Connections and rooms, as the original counted them.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Stats {
     /// Authenticated connections.
@@ -25,6 +27,12 @@ pub struct Stats {
     pub total_rooms: usize,
     /// Members of each of them.
     pub clients_per_room: BTreeMap<String, usize>,
+}
+
+/// How many connections were closed.
+#[derive(Serialize)]
+struct DisconnectAnswer {
+    disconnected: usize,
 }
 
 #[derive(Serialize)]
@@ -36,6 +44,21 @@ struct StatsAnswer {
 struct StatsData {
     stats: Stats,
     timestamp: Timestamp,
+}
+
+impl Stats {
+    /// Of all together.
+    pub(crate) fn sum(parts: impl IntoIterator<Item = Self>) -> Self {
+        let mut sum = Self::default();
+        for part in parts {
+            sum.total_clients += part.total_clients;
+            for (room, members) in part.clients_per_room {
+                *sum.clients_per_room.entry(room).or_default() += members;
+            }
+        }
+        sum.total_rooms = sum.clients_per_room.len();
+        sum
+    }
 }
 
 impl Node {
@@ -76,14 +99,21 @@ pub(super) async fn schema() -> Response {
 
 /// `GET /api/v1/ws/stats`.
 pub(super) async fn stats(State(node): State<Arc<Node>>, request: Request) -> Response {
-    let answer =
-        || Json(StatsAnswer { data: StatsData { stats: node.stats(), timestamp: node.clock.now() } }).into_response();
-    respond(&node, authenticate_admin(&node, &request).map(|()| answer()))
+    let outcome = match authenticate_admin(&node, &request) {
+        Ok(()) => node.all_stats().await.map_err(Problem::of),
+        Err(problem) => Err(problem),
+    };
+    let answer = |stats| Json(StatsAnswer { data: StatsData { stats, timestamp: node.clock.now() } }).into_response();
+    respond(&node, outcome.map(answer))
 }
 
 /// `GET /api/v1/ws/rate-limits`.
 pub(super) async fn rate_limits(State(node): State<Arc<Node>>, request: Request) -> Response {
-    respond(&node, authenticate_admin(&node, &request).map(|()| Json(node.message_usage()).into_response()))
+    let outcome = match authenticate_admin(&node, &request) {
+        Ok(()) => node.all_message_usage().await.map_err(Problem::of),
+        Err(problem) => Err(problem),
+    };
+    respond(&node, outcome.map(|usage| Json(usage).into_response()))
 }
 
 /// `DELETE /api/v1/ws/rate-limits/{connectionId}`.
@@ -92,9 +122,56 @@ pub(super) async fn reset_rate_limit(
     connection: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
-    let reset = || {
-        let is_known = name_in(connection).parse::<ConnectionId>().is_ok_and(|id| node.reset_messages(id));
-        if is_known { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(Problem::bare(StatusCode::NOT_FOUND)) }
+    let outcome = match authenticate_admin(&node, &request) {
+        Ok(()) => reset(&node, &name_in(connection)).await,
+        Err(problem) => Err(problem),
     };
-    respond(&node, authenticate_admin(&node, &request).and_then(|()| reset()))
+    respond(&node, outcome)
+}
+
+async fn reset(node: &Node, connection: &str) -> Result<Response, Problem> {
+    let unknown = || Problem::bare(StatusCode::NOT_FOUND);
+    let connection: ConnectionId = connection.parse().map_err(|_| unknown())?;
+    let found = node.reset_messages_anywhere(connection).await.map_err(Problem::of)?;
+    if found > 0 { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(unknown()) }
+}
+
+/// `POST /api/v1/users/{userId}/disconnect`.
+pub(super) async fn disconnect(
+    State(node): State<Arc<Node>>,
+    user: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
+    let outcome = match authenticate_with_admin_token(&node, &request) {
+        Ok(()) => match name_in(user).parse::<UserId>() {
+            Ok(user) => revoke(&node, Revoked::User { user, second: node.clock.now().as_millis() / 1000 }).await,
+            Err(error) => Err(Problem::of(ErrorPayload::new(ErrorCode::InvalidRoom, error.to_string()))),
+        },
+        Err(problem) => Err(problem),
+    };
+    respond(&node, outcome)
+}
+
+/// `POST /api/v1/tokens/{jti}/revoke`.
+pub(super) async fn revoke_token(
+    State(node): State<Arc<Node>>,
+    token: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
+    let outcome = match authenticate_with_admin_token(&node, &request) {
+        Ok(()) => match name_in(token) {
+            id if (1..=MAX_TOKEN_ID).contains(&id.len()) => revoke(&node, Revoked::Token(id)).await,
+            _ => {
+                let problem = format!("a token's id has 1 to {MAX_TOKEN_ID} bytes");
+                Err(Problem::of(ErrorPayload::new(ErrorCode::InvalidMessage, problem)))
+            }
+        },
+        Err(problem) => Err(problem),
+    };
+    respond(&node, outcome)
+}
+
+async fn revoke(node: &Node, revoked: Revoked) -> Result<Response, Problem> {
+    let disconnected = node.revoke(revoked).await.map_err(Problem::of)?;
+    Ok(Json(DisconnectAnswer { disconnected }).into_response())
 }

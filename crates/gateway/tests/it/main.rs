@@ -21,6 +21,7 @@ mod raw;
 mod recovery;
 mod redis_nodes;
 mod redis_server;
+mod revocation;
 mod rooms;
 mod server;
 mod slow;

@@ -194,3 +194,116 @@ async fn a_gateway_connects_to_a_redis_that_it_can_use_only() {
     let gateway = Gateway::connect(Config { redis_url: Some(Secret::new(right)), ..config() }).await.unwrap();
     readiness(&gateway, 200).await;
 }
+
+async fn as_admin(gateway: &Gateway, method: &str, path: &str) -> (u16, Value) {
+    let token = token(gateway, "the_admin", json!({"*": ["admin"]}));
+    let (status, _, answer) = call(gateway, request(method, path, Some(&token), Value::Null)).await;
+    (status, answer)
+}
+
+#[tokio::test]
+async fn statistics_and_limits_are_summed_over_the_nodes() {
+    let server = RedisServer::start();
+    let (here, there) = (node(&server).await, node(&server).await);
+    let (mut near, mut far) = (join(&here).await, join(&there).await);
+    near.subscribe(&["team:a", "issue:b"]).await;
+    far.subscribe(&["team:a"]).await;
+    let rooms = json!({"team:a": 2, "issue:b": 1});
+    let stats = json!({"totalClients": 2, "totalRooms": 2, "clientsPerRoom": rooms});
+    for gateway in [&here, &there] {
+        let (status, answer) = as_admin(gateway, "GET", "/api/v1/ws/stats").await;
+        assert_eq!((status, &answer["data"]["stats"]), (200, &stats));
+        let (status, usage) = as_admin(gateway, "GET", "/api/v1/ws/rate-limits").await;
+        assert_eq!((status, usage), (200, json!({"totalClients": 2, "averageUsage": 1.0})));
+    }
+}
+
+#[tokio::test]
+async fn the_limit_of_a_connection_on_another_node_is_reset() {
+    let server = RedisServer::start();
+    let config = || Config { messages_per_minute: 2, ..config() };
+    let (here, there) = (node_with(config(), &server).await, node_with(config(), &server).await);
+    let mut far = Client::open(&there, crate::harness::with_token(&token(&there, "user_1", Value::Null))).await;
+    let id = far.receive().await["payload"]["connectionId"].as_str().unwrap().to_owned();
+    for _ in 0..2 {
+        far.is_quiet().await;
+    }
+    far.send(json!({"type": "ping"})).await;
+    far.is_refused("RATE_LIMIT_EXCEEDED").await;
+    let path = format!("/api/v1/ws/rate-limits/{id}");
+    assert_eq!(as_admin(&here, "DELETE", &path).await.0, 204);
+    far.is_quiet().await;
+    let nobody = "/api/v1/ws/rate-limits/0190a5e0000070008000000000000000";
+    assert_eq!(as_admin(&here, "DELETE", nobody).await.0, 404);
+}
+
+#[tokio::test]
+async fn a_user_is_disconnected_on_every_node_and_stays_away_from_later_ones_too() {
+    let mut server = RedisServer::start();
+    let (here, there) = (node(&server).await, node(&server).await);
+    let old = token(&here, "user_1", json!({"*": ["subscribe"]}));
+    let (mut near, mut far) = (join(&here).await, join(&there).await);
+    let asked = Instant::now();
+    assert_eq!(as_admin(&here, "POST", "/api/v1/users/user_1/disconnect").await, (200, json!({"disconnected": 2})));
+    near.is_closed_with_notice(4501).await;
+    far.is_closed_with_notice(4501).await;
+    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+    let later = node(&server).await;
+    for gateway in [&here, &there, &later] {
+        Client::open(gateway, crate::harness::with_token(&old)).await.is_unauthorized().await;
+    }
+    // What Redis loses, the nodes give back.
+    server.kill();
+    server.lose_data();
+    readiness(&here, 503).await;
+    server.restart();
+    readiness(&here, 200).await;
+    let start = Instant::now();
+    while server.command(&["ZCARD", "roomcast:revoked"]) != "int(1)" {
+        assert!(start.elapsed() < PATIENCE, "{}", server.command(&["ZCARD", "roomcast:revoked"]));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let last = node(&server).await;
+    Client::open(&last, crate::harness::with_token(&old)).await.is_unauthorized().await;
+}
+
+#[tokio::test]
+async fn without_redis_nobody_is_summed_and_nobody_disconnected_in_part() {
+    let server = RedisServer::start();
+    let gateway = node(&server).await;
+    server.freeze();
+    for (method, path) in [
+        ("GET", "/api/v1/ws/stats"),
+        ("GET", "/api/v1/ws/rate-limits"),
+        ("POST", "/api/v1/users/user_1/disconnect"),
+        ("POST", "/api/v1/tokens/1/revoke"),
+    ] {
+        let (status, problem) = as_admin(&gateway, method, path).await;
+        assert_eq!((status, &problem["code"]), (503, &json!("UNAVAILABLE")), "{path}");
+    }
+    server.thaw();
+}
+
+#[tokio::test]
+async fn presence_is_one_list_over_the_nodes() {
+    let server = RedisServer::start();
+    let (here, there) = (node(&server).await, node(&server).await);
+    let grants = || json!({"*": ["subscribe", "presence"]});
+    let (mut anna, mut ben) =
+        (Client::join(&here, "anna", grants()).await, Client::join(&there, "ben", grants()).await);
+    let enter = |data: Value| json!({"action": "subscribe", "rooms": ["team:a"], "presence": {"data": data}});
+    anna.ask(enter(json!(1))).await;
+    assert_eq!(anna.receive().await["type"], "presence.state");
+    ben.ask(enter(json!({"cursor": 7}))).await;
+    let of = |name: &str, data: Value| json!({"userId": name, "data": data, "connections": 1});
+    let members = json!([of("anna", json!(1)), of("ben", json!({"cursor": 7}))]);
+    assert_eq!(ben.receive().await["payload"]["members"], members);
+    let told = anna.receive().await;
+    assert_eq!((&told["type"], &told["payload"]["member"]), (&json!("presence.joined"), &members[1]));
+    let token = token(&here, "back_end", json!({"*": ["presence"]}));
+    let (_, _, listed) = call(&here, request("GET", "/api/v1/rooms/team:a/presence", Some(&token), Value::Null)).await;
+    assert_eq!(listed["members"], members);
+    ben.ask(json!({"action": "unsubscribe", "rooms": ["team:a"]})).await;
+    assert_eq!(anna.receive().await["type"], "presence.left");
+    anna.is_quiet().await;
+}

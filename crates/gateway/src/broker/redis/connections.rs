@@ -17,6 +17,9 @@ use crate::clock::Clock;
 use crate::config::{Config, InvalidConfig};
 use crate::presence::audience::Audience;
 
+/// Texts in one command.
+const PUT_AT_ONCE: usize = 1000;
+
 /// Where what comes over the bus goes.
 pub(crate) struct Inbox {
     /// Publications, to the hub.
@@ -86,6 +89,32 @@ impl Connections {
     /// [`Unavailable`] when it may not have reached it.
     pub(crate) async fn tell(&self, node: &str, text: &[u8]) -> Result<(), Unavailable> {
         self.link.send_one(redis::cmd("PUBLISH").arg(self.scripts.node_channel(node)).arg(text)).await
+    }
+
+    /// Puts texts on a list, each with its end in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when they may not be on it.
+    pub(crate) async fn put(&self, list: &str, texts: &[(String, i64)]) -> Result<(), Unavailable> {
+        for texts in texts.chunks(PUT_AT_ONCE) {
+            let mut command = redis::cmd("ZADD");
+            command.arg(self.scripts.key(list));
+            for (text, until) in texts {
+                command.arg(until).arg(text);
+            }
+            self.link.send_one(&command).await?;
+        }
+        Ok(())
+    }
+
+    /// What is on a list and has not ended; what has is forgotten.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when it cannot be known.
+    pub(crate) async fn take_stock(&self, list: &str, now: i64) -> Result<Vec<(String, i64)>, Unavailable> {
+        let key = self.scripts.key(list);
+        self.link.send_one(redis::cmd("ZREMRANGEBYSCORE").arg(&key).arg("-inf").arg(now)).await?;
+        self.link.ask(redis::cmd("ZRANGE").arg(&key).arg(0).arg(-1).arg("WITHSCORES")).await
     }
 
     /// Keeps both, for ever. What it was called for first is all that it does.
