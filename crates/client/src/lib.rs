@@ -63,13 +63,16 @@
 //! **Time.** What waits for the gateway has a deadline, and every queue a bound; the defaults stand in [`options`].
 
 mod backoff;
+mod calls;
 mod client;
 mod connector;
 mod driver;
 mod error;
+mod join;
 mod mailbox;
 pub mod options;
 mod portion;
+mod presence;
 mod publisher;
 mod registry;
 mod state;
@@ -79,6 +82,7 @@ mod transport;
 
 pub use client::Client;
 pub use error::{Error, ErrorKind};
+pub use join::Join;
 pub use options::ClientBuilder;
 pub use publisher::{Publisher, PublisherBuilder};
 pub use roomcast_protocol as protocol;
