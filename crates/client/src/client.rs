@@ -155,6 +155,9 @@ impl Client {
     }
 
     /// Closes the connection and ends every subscription. Returns when that is done; what waits for an answer fails.
+    ///
+    /// Where the client took part in presence, its user stays in the list for as long as the gateway waits for one who may
+    /// come back. To be gone at once, drop those subscriptions first, while the connection is open.
     pub async fn close(&self) {
         let (done, closed) = oneshot::channel();
         if self.calls.tell(Command::Close { done }).await {
