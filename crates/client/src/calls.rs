@@ -18,8 +18,8 @@ pub(crate) struct Calls {
     timeout: Duration,
 }
 
-/// Where an outcome goes.
-pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+/// Where the outcome of a call goes.
+pub(crate) type Outcome<T> = oneshot::Sender<Result<T, Error>>;
 
 impl Calls {
     pub(crate) fn new(
@@ -40,7 +40,11 @@ impl Calls {
     }
 
     /// Sends a command and waits for its outcome, both within the deadline.
-    pub(crate) async fn request<T>(&self, doing: &str, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Error> {
+    pub(crate) async fn request<T>(
+        &self,
+        doing: &str,
+        command: impl FnOnce(Outcome<T>) -> Command,
+    ) -> Result<T, Error> {
         let (reply, outcome) = oneshot::channel();
         let exchange = async {
             self.commands.send(command(reply)).await.ok()?;

@@ -2,7 +2,8 @@
 //!
 //! Owns the sharing of rooms by subscriptions, the first outcome that a subscriber waits for, and the way of an event to
 //! its subscriptions, once to each. Refuses the socket and the clock: a link asks what to subscribe to and tells what
-//! became of it. How far each subscription has come in a room is the [`entry`]'s to know.
+//! became of it. How far each subscription has come in a room is the [`entry`]'s to know, and who takes part in its presence
+//! [`presence`]'s.
 
 mod entry;
 mod presence;
@@ -15,8 +16,8 @@ use std::sync::Arc;
 use roomcast_protocol::client::Subscribe;
 use roomcast_protocol::server::RoomOutcome;
 use roomcast_protocol::{CloseCode, ErrorCode, Position, Room};
-use tokio::sync::oneshot;
 
+use crate::calls::Outcome;
 use crate::join::Place;
 use crate::mailbox::{Item, Mailbox, Moves};
 use crate::portion::Portion;
@@ -26,9 +27,6 @@ use crate::{Delivery, Error};
 
 use entry::{Entrance, Entry, Notice, Settled};
 use recent::Recent;
-
-/// What a subscriber waits for: the outcome of all its rooms.
-pub(crate) type FirstOutcome = oneshot::Sender<Result<(), Error>>;
 
 /// A room, and the position behind which its events are wanted; `None`: from now on.
 pub(crate) type RoomSince = (Room, Option<Position>);
@@ -62,7 +60,7 @@ struct Member {
     /// Those without a first outcome.
     undecided: BTreeSet<Room>,
     /// Who waits for the first outcome.
-    waiting: Option<FirstOutcome>,
+    waiting: Option<Outcome<()>>,
 }
 
 impl Asked {
@@ -75,7 +73,7 @@ impl Asked {
 }
 
 impl Registry {
-    pub(crate) fn add(&mut self, id: SubscriptionId, places: Vec<Place>, mailbox: Arc<Mailbox>, waiting: FirstOutcome) {
+    pub(crate) fn add(&mut self, id: SubscriptionId, places: Vec<Place>, mailbox: Arc<Mailbox>, waiting: Outcome<()>) {
         let rooms: BTreeMap<Room, Place> = places.into_iter().map(|place| (place.room.clone(), place)).collect();
         let names: BTreeSet<Room> = rooms.keys().cloned().collect();
         let member = Member { mailbox, rooms: names.clone(), undecided: names, waiting: Some(waiting) };

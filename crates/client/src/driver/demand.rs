@@ -10,10 +10,11 @@ use roomcast_protocol::client::{ClientEvent, Publish};
 use roomcast_protocol::{CloseCode, Event, NewEvent, Published, Room};
 use tokio::sync::oneshot;
 
+use crate::calls::Outcome;
 use crate::join::Place;
 use crate::mailbox::Mailbox;
 use crate::presence::Wish;
-use crate::registry::{FirstOutcome, Registry};
+use crate::registry::Registry;
 use crate::subscription::SubscriptionId;
 use crate::{Error, ErrorKind, new_event_id};
 
@@ -24,9 +25,9 @@ const MAX_WAITING: usize = 256;
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Join rooms.
-    Subscribe { id: SubscriptionId, places: Vec<Place>, mailbox: Arc<Mailbox>, reply: FirstOutcome },
+    Subscribe { id: SubscriptionId, places: Vec<Place>, mailbox: Arc<Mailbox>, reply: Outcome<()> },
     /// Say something else of the user in a room.
-    Attend { id: SubscriptionId, room: Room, wish: Wish, reply: FirstOutcome },
+    Attend { id: SubscriptionId, room: Room, wish: Wish, reply: Outcome<()> },
     /// Publish an event.
     Publish(Publishing),
     /// End. The other half is dropped when that is done.
@@ -37,7 +38,7 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub(crate) struct Publishing {
     pub(crate) publish: Publish,
-    pub(crate) reply: oneshot::Sender<Result<Published, Error>>,
+    pub(crate) reply: Outcome<Published>,
 }
 
 /// What the application wants.

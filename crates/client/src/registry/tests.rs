@@ -5,6 +5,7 @@ use futures_util::future::poll_fn;
 use roomcast_protocol::event::{IssueUpdated, UserTyping};
 use roomcast_protocol::server::{GapReason, Limits};
 use roomcast_protocol::{Epoch, Event, EventFrame, Timestamp};
+use tokio::sync::oneshot;
 
 use super::*;
 use crate::ErrorKind;
