@@ -1,6 +1,6 @@
 //! The handle: what an application asks of its connection.
 //!
-//! Owns the calls, their deadlines, and nothing of the connection itself: each call is a command to the driver.
+//! Owns what can be asked, and nothing of the connection itself: each call is a command to the driver.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,12 +9,13 @@ use roomcast_protocol::event::UserTyping;
 use roomcast_protocol::{Event, NewEvent, Position, Published, Room};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::calls::Calls;
 use crate::driver::{Command, Driver, Publishing};
+use crate::join::Place;
 use crate::mailbox::Mailbox;
 use crate::options::Options;
-use crate::registry::RoomSince;
 use crate::subscription::Departures;
-use crate::{ClientBuilder, ConnectionState, Error, ErrorKind, Subscription};
+use crate::{ClientBuilder, ConnectionState, Error, ErrorKind, Join, Subscription};
 
 /// Commands on their way to the driver, which takes them at once: more only pile up when it gets no time to run.
 const COMMANDS: usize = 64;
@@ -22,8 +23,7 @@ const COMMANDS: usize = 64;
 /// A connection to a gateway that mends itself. Cheap to clone; all clones share one socket.
 #[derive(Debug, Clone)]
 pub struct Client {
-    commands: mpsc::Sender<Command>,
-    state: watch::Receiver<ConnectionState>,
+    calls: Calls,
     departures: Arc<Departures>,
     options: Arc<Options>,
     /// Of the next subscription.
@@ -41,19 +41,20 @@ impl Client {
         let (state, watcher) = watch::channel(ConnectionState::Connecting);
         let (options, departures) = (Arc::new(options), Arc::new(Departures::default()));
         runtime.spawn(Driver::new(options.clone(), inbox, departures.clone(), state).run());
-        Self { commands, state: watcher, departures, options, next_id: Arc::default() }
+        let calls = Calls::new(commands, watcher, options.request_timeout);
+        Self { calls, departures, options, next_id: Arc::default() }
     }
 
     /// Where the connection stands.
     #[must_use]
     pub fn state(&self) -> ConnectionState {
-        self.state.borrow().clone()
+        self.calls.state().borrow().clone()
     }
 
     /// The connection's state, to be watched. It does not keep the client alive.
     #[must_use]
     pub fn watch_state(&self) -> watch::Receiver<ConnectionState> {
-        self.state.clone()
+        self.calls.state().clone()
     }
 
     /// Subscribes to a room. Returns when the gateway has said yes: every later event of the room comes, and
@@ -65,7 +66,7 @@ impl Client {
     /// [`Denied`](ErrorKind::Denied) when the gateway refuses the room, [`Timeout`](ErrorKind::Timeout) when no answer came
     /// in time, also because there is no connection, [`Closed`](ErrorKind::Closed) when the client has ended.
     pub async fn subscribe(&self, room: Room) -> Result<Subscription, Error> {
-        self.join([(room, None)]).await
+        self.subscribe_with([Join::new(room)]).await
     }
 
     /// Subscribes to several rooms by one request and as one stream. Succeeds when one room or more is joined; each refused
@@ -74,7 +75,7 @@ impl Client {
     /// # Errors
     /// As [`subscribe`](Self::subscribe), where `Denied` means that all rooms were; [`Invalid`](ErrorKind::Invalid) without rooms.
     pub async fn subscribe_all(&self, rooms: impl IntoIterator<Item = Room>) -> Result<Subscription, Error> {
-        self.join(rooms.into_iter().map(|room| (room, None))).await
+        self.subscribe_with(rooms.into_iter().map(Join::new)).await
     }
 
     /// Subscribes to a room from a position on, which an earlier subscription told: the application has everything up to
@@ -86,7 +87,7 @@ impl Client {
     /// # Errors
     /// As [`subscribe`](Self::subscribe).
     pub async fn subscribe_since(&self, room: Room, position: Position) -> Result<Subscription, Error> {
-        self.join([(room, Some(position))]).await
+        self.subscribe_with([Join::new(room).since(position)]).await
     }
 
     /// Subscribes to several rooms as one stream, each from its position on; those without one from now on.
@@ -97,25 +98,32 @@ impl Client {
         &self,
         rooms: impl IntoIterator<Item = (Room, Option<Position>)>,
     ) -> Result<Subscription, Error> {
-        self.join(rooms).await
+        let join = |(room, since)| match since {
+            Some(position) => Join::new(room).since(position),
+            None => Join::new(room),
+        };
+        self.subscribe_with(rooms.into_iter().map(join)).await
     }
 
-    async fn join(&self, rooms: impl IntoIterator<Item = RoomSince>) -> Result<Subscription, Error> {
-        let rooms: Vec<RoomSince> = rooms.into_iter().collect();
-        if rooms.is_empty() {
+    /// Subscribes to rooms as one stream, each as its [`Join`] says: from a position on, and with presence. The other ways
+    /// to subscribe are short for this one.
+    ///
+    /// # Errors
+    /// As [`subscribe_all`](Self::subscribe_all); [`Invalid`](ErrorKind::Invalid) also when the data for others is too large.
+    pub async fn subscribe_with(&self, joins: impl IntoIterator<Item = Join>) -> Result<Subscription, Error> {
+        let places: Vec<Place> = joins.into_iter().map(Join::check).collect::<Result<_, _>>()?;
+        if places.is_empty() {
             return Err(Error::new(ErrorKind::Invalid, "subscribe: no rooms were named"));
         }
-        if self.state.borrow().is_closed() {
-            return Err(self.state.borrow().closed_error());
+        if self.state().is_closed() {
+            return Err(self.state().closed_error());
         }
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let mailbox = Arc::new(Mailbox::new(self.options.buffer));
-        let names = rooms.iter().map(|(room, _)| room.clone()).collect();
+        let names = places.iter().map(|place| place.room.clone()).collect();
         // Made first: dropped with this future, at whatever point, it leaves the rooms.
-        let subscription =
-            Subscription::new(id, names, mailbox.clone(), self.departures.clone(), self.commands.clone());
-        let (reply, outcome) = oneshot::channel();
-        self.request("subscribe", Command::Subscribe { id, rooms, mailbox, reply }, outcome).await?;
+        let subscription = Subscription::new(id, names, mailbox.clone(), self.departures.clone(), self.calls.clone());
+        self.calls.request("subscribe", |reply| Command::Subscribe { id, places, mailbox, reply }).await?;
         Ok(subscription)
     }
 
@@ -130,13 +138,13 @@ impl Client {
     /// a message may be, [`Busy`](ErrorKind::Busy) when too many events wait for a connection, [`Closed`](ErrorKind::Closed)
     /// when the client has ended.
     pub async fn publish(&self, event: impl Into<NewEvent>) -> Result<Published, Error> {
-        let (reply, outcome) = oneshot::channel();
-        let command = Command::Publish(Publishing::new(event.into(), reply)?);
-        self.request("publish", command, outcome).await
+        let publish = Publishing::message(event.into())?;
+        self.calls.request("publish", |reply| Command::Publish(Publishing { publish, reply })).await
     }
 
     /// Shows or ends a typing indicator in an issue, whose room the client must be in. It ends by itself six seconds
-    /// after the last call, and when the client leaves the room or is gone.
+    /// after the last call, and when the client leaves the room or is gone. It needs no presence, and shows in none: others
+    /// get it as an event of the issue, a [`UserTyping`].
     ///
     /// # Errors
     /// As [`publish`](Self::publish).
@@ -147,29 +155,14 @@ impl Client {
     }
 
     /// Closes the connection and ends every subscription. Returns when that is done; what waits for an answer fails.
+    ///
+    /// Where the client took part in presence, its user stays in the list for as long as the gateway waits for one who may
+    /// come back. To be gone at once, drop those subscriptions first, while the connection is open.
     pub async fn close(&self) {
         let (done, closed) = oneshot::channel();
-        if self.commands.send(Command::Close { done }).await.is_ok() {
+        if self.calls.tell(Command::Close { done }).await {
             // Nothing is sent: the driver's end drops the other half.
             let _ = closed.await;
-        }
-    }
-
-    /// Sends a command and waits for its outcome, both within the request's deadline.
-    async fn request<T>(
-        &self,
-        doing: &str,
-        command: Command,
-        outcome: oneshot::Receiver<Result<T, Error>>,
-    ) -> Result<T, Error> {
-        let exchange = async {
-            self.commands.send(command).await.ok()?;
-            outcome.await.ok()
-        };
-        match tokio::time::timeout(self.options.request_timeout, exchange).await {
-            Ok(Some(outcome)) => outcome,
-            Ok(None) => Err(self.state.borrow().closed_error()),
-            Err(_) => Err(self.state.borrow().timeout_error(doing)),
         }
     }
 }

@@ -57,19 +57,55 @@
 //! with the state and pass over what is not behind it. After a restart of the program,
 //! [`Client::subscribe_since`] goes on from a stored position.
 //!
+//! **Who is there.** A [`Join`] says more of a room than its name: from which position on, and with presence. Who is in the
+//! room then comes as deliveries, and [`Subscription::members`] has the list as of the last of them.
+//!
+//! ```no_run
+//! use roomcast_client::{Client, Delivery, Error, Join, protocol::Room};
+//! use serde_json::json;
+//!
+//! # async fn example(client: Client) -> Result<(), Error> {
+//! let room = Room::issue("issue_123");
+//! let join = Join::new(room.clone()).presence_with(json!({"cursor": 4}));
+//! let mut issue = client.subscribe_with([join]).await?;
+//! issue.update_presence(&room, json!({"cursor": 7})).await?;
+//! client.typing("issue_123", true).await?;
+//! while let Some(delivery) = issue.next().await {
+//!     match delivery {
+//!         Delivery::Event(frame) => println!("{}", frame.event.event_type()),
+//!         Delivery::PresenceState(_) | Delivery::PresenceJoined(_) | Delivery::PresenceLeft(_) => {
+//!             for member in issue.members(&room).into_iter().flatten() {
+//!                 println!("{} {:?}", member.user_id, member.data);
+//!             }
+//!         }
+//!         Delivery::PresenceDenied { room } => println!("the token does not grant presence in {room}"),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! It survives reconnections: the wish and the latest data go out with the positions, and as long as the gateway waits for
+//! one who may come back, nobody else notices. A subscription that is not read quickly enough gets the list anew behind
+//! its [`Delivery::Lagged`], so that it is right again. Typing is no part of presence: it is an event, and ends by itself.
+//!
 //! **Tasks.** [`ClientBuilder::build`] starts one task, which owns the socket. It ends when the last handle and the last
 //! subscription are dropped, on [`Client::close`], and when the gateway says to stay away. Nothing else is spawned.
 //!
 //! **Time.** What waits for the gateway has a deadline, and every queue a bound; the defaults stand in [`options`].
 
 mod backoff;
+mod calls;
 mod client;
 mod connector;
 mod driver;
 mod error;
+mod join;
 mod mailbox;
 pub mod options;
 mod portion;
+mod presence;
 mod publisher;
 mod registry;
 mod state;
@@ -79,6 +115,7 @@ mod transport;
 
 pub use client::Client;
 pub use error::{Error, ErrorKind};
+pub use join::Join;
 pub use options::ClientBuilder;
 pub use publisher::{Publisher, PublisherBuilder};
 pub use roomcast_protocol as protocol;

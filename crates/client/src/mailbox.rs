@@ -4,15 +4,18 @@
 //! its oldest delivery gives way, and the reader is told how many did before it reads on. Only a denied room is never
 //! dropped, since nothing would tell it again; there is at most one such notice a room.
 //!
-//! It also knows how far its reader has come in each room: over what was taken out, not over what lies here.
+//! It also knows how far its reader has come in each room, and whom it knows to be there: over what was taken out, not
+//! over what lies here. What gave way of a room's presence is told in one, behind the word that it did.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use roomcast_protocol::server::PresenceMember;
 use roomcast_protocol::{EventFrame, Position, Room};
 
 use crate::Delivery;
+use crate::presence::Roster;
 
 /// What lies in a mailbox.
 #[derive(Debug)]
@@ -42,6 +45,12 @@ struct State {
     missed_moves: BTreeMap<Room, Position>,
     /// How far the reader has come.
     positions: BTreeMap<Room, Position>,
+    /// Whom the reader knows to be in the rooms of whose presence it was told.
+    rosters: BTreeMap<Room, Roster>,
+    /// The same as it was behind the deliveries that gave way, for the rooms that those were about.
+    missed_rosters: BTreeMap<Room, Roster>,
+    /// Rooms whose roster the reader is to be told before anything else.
+    owed: BTreeSet<Room>,
     /// Nothing comes any more.
     finished: bool,
     /// Whom to wake, when the reader waits.
@@ -66,6 +75,11 @@ impl Mailbox {
     /// How far the reader has come in a room.
     pub(crate) fn position(&self, room: &Room) -> Option<Position> {
         self.lock().positions.get(room).copied()
+    }
+
+    /// Whom the reader knows to be in the room; `None` when it knows nothing.
+    pub(crate) fn members(&self, room: &Room) -> Option<Vec<PresenceMember>> {
+        self.lock().rosters.get(room).and_then(Roster::members)
     }
 
     /// Moves the reader behind everything that lies here now, without a delivery.
@@ -108,16 +122,8 @@ impl Mailbox {
 
     pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
         let mut state = self.lock();
-        if state.missed > 0 {
-            let moves = std::mem::take(&mut state.missed_moves);
-            state.positions.extend(moves);
-            return Poll::Ready(Some(Delivery::Lagged { missed: std::mem::take(&mut state.missed) }));
-        }
-        match state.items.pop_front() {
-            Some((item, moves)) => {
-                state.positions.extend(moves);
-                Poll::Ready(Some(item.into()))
-            }
+        match state.take() {
+            Some(delivery) => Poll::Ready(Some(delivery)),
             None if state.finished => Poll::Ready(None),
             None => {
                 state.reader = Some(cx.waker().clone());
@@ -133,12 +139,47 @@ impl Mailbox {
 }
 
 impl State {
+    fn take(&mut self) -> Option<Delivery> {
+        if self.missed > 0 {
+            self.positions.append(&mut self.missed_moves);
+            self.owed.extend(self.missed_rosters.keys().cloned());
+            self.rosters.append(&mut self.missed_rosters);
+            return Some(Delivery::Lagged { missed: std::mem::take(&mut self.missed) });
+        }
+        while let Some(room) = self.owed.pop_first() {
+            if let Some(told) = self.rosters.get(&room).and_then(|roster| roster.told(&room)) {
+                return Some(told);
+            }
+        }
+        let (item, moves) = self.items.pop_front()?;
+        self.positions.extend(moves);
+        let delivery = Delivery::from(item);
+        if let Some(room) = delivery.presence_room() {
+            self.rosters.entry(room.clone()).or_default().apply(&delivery);
+        }
+        if let Delivery::Denied { room, .. } = &delivery {
+            self.rosters.remove(room);
+        }
+        Some(delivery)
+    }
+
     fn make_room(&mut self) {
         let is_final = |item: &Item| matches!(item, Item::Notice(Delivery::Denied { .. }));
         let oldest = self.items.iter().position(|(item, _)| !is_final(item));
-        if let Some((_, moves)) = oldest.and_then(|oldest| self.items.remove(oldest)) {
+        if let Some((item, moves)) = oldest.and_then(|oldest| self.items.remove(oldest)) {
             self.missed += 1;
             self.missed_moves.extend(moves);
+            self.miss(&item);
+        }
+    }
+
+    /// Notes what gives way of a room's presence.
+    fn miss(&mut self, item: &Item) {
+        if let Item::Notice(delivery) = item
+            && let Some(room) = delivery.presence_room()
+        {
+            let known = || self.rosters.get(room).cloned().unwrap_or_default();
+            self.missed_rosters.entry(room.clone()).or_insert_with(known).apply(delivery);
         }
     }
 
@@ -159,108 +200,4 @@ impl From<Item> for Delivery {
 }
 
 #[cfg(test)]
-mod tests {
-    use futures_util::future::poll_fn;
-    use roomcast_protocol::{Epoch, ErrorCode};
-
-    use super::*;
-
-    fn gap(room: &str) -> Item {
-        Item::Notice(Delivery::Gap { room: Room::team(room), reason: None })
-    }
-
-    fn at(offset: u64) -> Position {
-        Position { epoch: Epoch(7), offset }
-    }
-
-    /// A delivery that moves the reader of room `x` to this offset.
-    fn push(mailbox: &Mailbox, text: &str, offset: u64) {
-        mailbox.push(gap(text), vec![(Room::team("x"), at(offset))]);
-    }
-
-    async fn take(mailbox: &Mailbox) -> Option<u64> {
-        poll_fn(|cx| mailbox.poll_next(cx)).await;
-        mailbox.position(&Room::team("x")).map(|position| position.offset)
-    }
-
-    async fn texts(mailbox: &Mailbox) -> Vec<String> {
-        let mut texts = Vec::new();
-        mailbox.finish();
-        while let Some(delivery) = poll_fn(|cx| mailbox.poll_next(cx)).await {
-            texts.push(match delivery {
-                Delivery::Gap { room, .. } => room.id().into(),
-                Delivery::Lagged { missed } => format!("lagged {missed}"),
-                Delivery::Denied { room, .. } => format!("denied {}", room.id()),
-                other => format!("{other:?}"),
-            });
-        }
-        texts
-    }
-
-    #[tokio::test]
-    async fn deliveries_come_in_order() {
-        let mailbox = Mailbox::new(3);
-        ["a", "b", "c"].into_iter().for_each(|room| mailbox.push(gap(room), Moves::new()));
-        assert_eq!(texts(&mailbox).await, ["a", "b", "c"]);
-    }
-
-    #[tokio::test]
-    async fn a_full_mailbox_drops_the_oldest_and_says_how_many() {
-        let mailbox = Mailbox::new(2);
-        ["a", "b", "c", "d", "e"].into_iter().for_each(|room| mailbox.push(gap(room), Moves::new()));
-        assert_eq!(texts(&mailbox).await, ["lagged 3", "d", "e"]);
-    }
-
-    #[tokio::test]
-    async fn a_denied_room_is_never_dropped() {
-        let mailbox = Mailbox::new(2);
-        let denied = Delivery::Denied { room: Room::team("x"), code: ErrorCode::Forbidden };
-        mailbox.push(Item::Notice(denied), Moves::new());
-        ["a", "b", "c"].into_iter().for_each(|room| mailbox.push(gap(room), Moves::new()));
-        assert_eq!(texts(&mailbox).await, ["lagged 2", "denied x", "c"]);
-    }
-
-    #[tokio::test]
-    async fn a_finished_mailbox_takes_nothing_more() {
-        let mailbox = Mailbox::new(2);
-        mailbox.push(gap("a"), Moves::new());
-        mailbox.finish();
-        mailbox.push(gap("b"), Moves::new());
-        assert_eq!(texts(&mailbox).await, ["a"]);
-    }
-
-    #[tokio::test]
-    async fn a_position_moves_with_what_the_reader_takes() {
-        let mailbox = Mailbox::new(4);
-        mailbox.start(&Room::team("x"), at(1));
-        push(&mailbox, "a", 2);
-        push(&mailbox, "b", 3);
-        mailbox.pass(vec![(Room::team("x"), at(4))]);
-        assert_eq!(mailbox.position(&Room::team("x")), Some(at(1)));
-        assert_eq!([take(&mailbox).await, take(&mailbox).await], [Some(2), Some(4)]);
-        mailbox.pass(vec![(Room::team("x"), at(5))]);
-        assert_eq!(mailbox.positions()[&Room::team("x")], at(5), "nothing lies before it");
-    }
-
-    #[tokio::test]
-    async fn a_reader_who_is_told_that_it_lagged_stands_behind_what_was_dropped() {
-        let mailbox = Mailbox::new(1);
-        for (text, offset) in [("a", 2), ("b", 3), ("c", 4)] {
-            push(&mailbox, text, offset);
-        }
-        assert_eq!(mailbox.position(&Room::team("x")), None, "it does not know yet");
-        assert_eq!([take(&mailbox).await, take(&mailbox).await], [Some(3), Some(4)]);
-    }
-
-    #[tokio::test]
-    async fn a_waiting_reader_is_woken() {
-        let mailbox = Arc::new(Mailbox::new(2));
-        let reader = tokio::spawn({
-            let mailbox = mailbox.clone();
-            async move { poll_fn(|cx| mailbox.poll_next(cx)).await }
-        });
-        tokio::task::yield_now().await;
-        mailbox.push(gap("a"), Moves::new());
-        assert!(matches!(reader.await.unwrap(), Some(Delivery::Gap { .. })));
-    }
-}
+mod tests;

@@ -27,6 +27,11 @@ impl Portion {
         }
     }
 
+    /// Takes bytes that belong to the request as a whole.
+    pub(crate) fn spend(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes as u64);
+    }
+
     /// Takes a room, with the position to resume it from, and says whether it fits. The first always does: a gateway that
     /// takes not even one says so itself.
     pub(crate) fn takes(&mut self, room: &Room, since: Option<&Position>) -> bool {
@@ -52,6 +57,7 @@ mod tests {
     use roomcast_protocol::{ClientMessage, Epoch, Request};
 
     use super::*;
+    use crate::presence::Wish;
 
     fn limits(max_rooms_per_message: u64, max_message_bytes: u64) -> Limits {
         Limits { messages_per_minute: 100, max_message_bytes, max_rooms: 1000, max_rooms_per_message }
@@ -71,6 +77,18 @@ mod tests {
         let request = Request { id: u64::MAX.to_string().parse().ok(), message };
         let bytes = serde_json::to_string(&request).unwrap().len();
         assert!(bytes <= 4096 && bytes > 3900, "{bytes}");
+    }
+
+    #[test]
+    fn a_wish_for_presence_takes_its_share() {
+        let wish = Wish::with_data(&serde_json::json!("x".repeat(1000))).unwrap();
+        let mut portion = Portion::of(&limits(u64::MAX, 2048));
+        portion.spend(wish.bytes());
+        let rooms = (100..).map(|id| Room::team(&id.to_string())).take_while(|room| portion.takes(room, None));
+        let (rooms, presence) = (rooms.map(String::from).collect(), Some(wish.into_options()));
+        let message = ClientMessage::Subscribe(Subscribe { rooms, since: BTreeMap::new(), presence });
+        let bytes = serde_json::to_string(&Request { id: u64::MAX.to_string().parse().ok(), message }).unwrap().len();
+        assert!(bytes <= 2048 && bytes > 1900, "{bytes}");
     }
 
     #[test]

@@ -2,31 +2,42 @@
 //!
 //! Owns the sharing of rooms by subscriptions, the first outcome that a subscriber waits for, and the way of an event to
 //! its subscriptions, once to each. Refuses the socket and the clock: a link asks what to subscribe to and tells what
-//! became of it. How far each subscription has come in a room is the [`entry`]'s to know.
+//! became of it. How far each subscription has come in a room is the [`entry`]'s to know, and who takes part in its presence
+//! [`presence`]'s.
 
 mod entry;
+mod presence;
 mod recent;
+mod routing;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use roomcast_protocol::client::Subscribe;
 use roomcast_protocol::server::RoomOutcome;
-use roomcast_protocol::{CloseCode, ErrorCode, Event, EventFrame, Position, Room};
-use tokio::sync::oneshot;
+use roomcast_protocol::{CloseCode, ErrorCode, Position, Room};
 
+use crate::calls::Outcome;
+use crate::join::Place;
 use crate::mailbox::{Item, Mailbox, Moves};
 use crate::portion::Portion;
+use crate::presence::Wish;
 use crate::subscription::SubscriptionId;
 use crate::{Delivery, Error};
 
 use entry::{Entrance, Entry, Notice, Settled};
 use recent::Recent;
 
-/// What a subscriber waits for: the outcome of all its rooms.
-pub(crate) type FirstOutcome = oneshot::Sender<Result<(), Error>>;
-
 /// A room, and the position behind which its events are wanted; `None`: from now on.
 pub(crate) type RoomSince = (Room, Option<Position>);
+
+/// What one request asks for.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    pub(crate) rooms: Vec<RoomSince>,
+    /// One for all its rooms, as the protocol has it.
+    pub(crate) wish: Option<Wish>,
+}
 
 /// All subscriptions of a client, and the rooms that they share.
 #[derive(Debug, Default)]
@@ -49,38 +60,36 @@ struct Member {
     /// Those without a first outcome.
     undecided: BTreeSet<Room>,
     /// Who waits for the first outcome.
-    waiting: Option<FirstOutcome>,
+    waiting: Option<Outcome<()>>,
 }
 
-/// What an event is to one subscription.
-#[derive(Debug, Default)]
-struct Arrival {
-    /// The rooms in which it is new, and its positions there.
-    moves: Moves,
-    /// The rooms in which it is not, or not yet: the subscription has had it, or will, in its place.
-    stays: Vec<Room>,
+impl Asked {
+    pub(crate) fn into_message(self) -> Subscribe {
+        let named = |(room, since): &RoomSince| Some((room.to_string(), (*since)?));
+        let since = self.rooms.iter().filter_map(named).collect();
+        let rooms = self.rooms.into_iter().map(|(room, _)| room.into()).collect();
+        Subscribe { rooms, since, presence: self.wish.map(Wish::into_options) }
+    }
 }
 
 impl Registry {
-    pub(crate) fn add(
-        &mut self,
-        id: SubscriptionId,
-        rooms: &[RoomSince],
-        mailbox: Arc<Mailbox>,
-        waiting: FirstOutcome,
-    ) {
-        let rooms: BTreeMap<Room, Option<Position>> = rooms.iter().cloned().collect();
+    pub(crate) fn add(&mut self, id: SubscriptionId, places: Vec<Place>, mailbox: Arc<Mailbox>, waiting: Outcome<()>) {
+        let rooms: BTreeMap<Room, Place> = places.into_iter().map(|place| (place.room.clone(), place)).collect();
         let names: BTreeSet<Room> = rooms.keys().cloned().collect();
         let member = Member { mailbox, rooms: names.clone(), undecided: names, waiting: Some(waiting) };
         self.members.insert(id, member);
-        for (room, since) in rooms {
+        for (room, place) in rooms {
             let entry = self.rooms.entry(room.clone()).or_default();
-            let settled = entry.sit(id, since);
+            let settled = entry.sit(id, place.since);
+            if let Some(wish) = place.wish {
+                entry.presence.attend(id, wish);
+            }
             if entry.needs_asking() {
                 self.idle.insert(room.clone());
             }
             if let Some(settled) = settled {
                 self.tell(&room, settled);
+                self.greet(id, &room);
             }
         }
     }
@@ -95,11 +104,14 @@ impl Registry {
     fn forget(&mut self, room: &Room, id: SubscriptionId) {
         let Some(entry) = self.rooms.get_mut(room) else { return };
         entry.seats.remove(&id);
+        entry.presence.withdraw(id);
         if entry.seats.is_empty() {
             if entry.is_known_to_gateway() {
                 self.left.insert(room.clone());
             }
             self.rooms.remove(room);
+        } else if entry.needs_asking() {
+            self.idle.insert(room.clone());
         }
     }
 
@@ -118,20 +130,29 @@ impl Registry {
         std::mem::take(&mut self.left)
     }
 
-    /// Takes as many rooms to ask for, by the request of this number, as the portion holds.
-    pub(crate) fn ask(&mut self, mut portion: Portion, request: u64) -> Vec<RoomSince> {
-        let mut asked = Vec::new();
-        while let Some(room) = self.idle.first() {
-            if let Some(entry) = self.rooms.get_mut(room).filter(|entry| entry.needs_asking()) {
-                let since = entry.since();
-                if !portion.takes(room, since.as_ref()) {
-                    break;
-                }
-                entry.ask(request, since);
-                asked.push((room.clone(), since));
+    /// Takes as many rooms to ask for, by the request of this number, as the portion holds: those whose wish for presence
+    /// is that of the first. The others have their turn.
+    pub(crate) fn ask(&mut self, mut portion: Portion, request: u64) -> Asked {
+        let mut asked = Asked::default();
+        let mut others = BTreeSet::new();
+        while let Some(room) = self.idle.pop_first() {
+            let Some(entry) = self.rooms.get_mut(&room).filter(|entry| entry.needs_asking()) else { continue };
+            let (since, wish) = (entry.since(), entry.presence.wish());
+            if asked.rooms.is_empty() {
+                portion.spend(wish.as_ref().map_or(0, Wish::bytes));
+                asked.wish = wish;
+            } else if asked.wish != wish {
+                others.insert(room);
+                continue;
             }
-            self.idle.pop_first();
+            if !portion.takes(&room, since.as_ref()) {
+                self.idle.insert(room);
+                break;
+            }
+            entry.ask(request, since);
+            asked.rooms.push((room, since));
         }
+        self.idle.append(&mut others);
         asked
     }
 
@@ -140,7 +161,7 @@ impl Registry {
         let asked = self.asked(request);
         for room in &asked {
             if let Some(entry) = self.rooms.get_mut(room) {
-                entry.put_out(true);
+                entry.ask_again(request);
             }
         }
         let again = !asked.is_empty();
@@ -167,16 +188,19 @@ impl Registry {
     pub(crate) fn outcome(&mut self, request: u64, room: &Room, outcome: RoomOutcome) -> bool {
         let Some(entry) = self.rooms.get_mut(room).filter(|entry| entry.is_asked_by(request)) else { return false };
         let settled = match outcome {
+            RoomOutcome::Denied { code } => return self.denied(room, code),
+            RoomOutcome::Unsubscribed => return false,
+            // It was asked for its presence only, and moves nobody.
+            _ if entry.presence.is_asked_by(request) => Vec::new(),
             RoomOutcome::Subscribed { position, .. } => entry.enter(position, Entrance::Subscribed),
             RoomOutcome::Recovered { position, recovered, .. } => entry.enter(position, Entrance::Recovered(recovered)),
             RoomOutcome::Gap { position, reason, .. } => entry.enter(position, Entrance::Gap(reason)),
-            RoomOutcome::Denied { code } => return self.denied(room, code),
-            RoomOutcome::Unsubscribed => return false,
         };
-        if entry.needs_asking() {
+        settled.into_iter().for_each(|settled| self.tell(room, settled));
+        self.presence_answered(room, presence::status(outcome));
+        if self.rooms.get(room).is_some_and(Entry::needs_asking) {
             self.idle.insert(room.clone());
         }
-        settled.into_iter().for_each(|settled| self.tell(room, settled));
         false
     }
 
@@ -269,63 +293,6 @@ impl Registry {
         }
     }
 
-    /// Hands an event to the subscriptions of its rooms, once to each.
-    pub(crate) fn route(&mut self, frame: Box<EventFrame>) {
-        if frame.positions.is_empty() {
-            let targets = self.implied(&frame.event);
-            let frame: Arc<EventFrame> = frame.into();
-            for member in targets.iter().filter_map(|id| self.members.get(id)) {
-                member.mailbox.push(Item::Event(frame.clone()), Moves::new());
-            }
-            return;
-        }
-        let mut arrivals = self.arrivals(&frame.positions);
-        arrivals.retain(|_, arrival| !arrival.moves.is_empty());
-        let had = match &frame.event_id {
-            Some(event) if !arrivals.is_empty() => self.recent.note(event, arrivals.keys().copied()),
-            _ => Vec::new(),
-        };
-        let frame: Arc<EventFrame> = frame.into();
-        for (id, arrival) in arrivals {
-            let Some(member) = self.members.get(&id) else { continue };
-            if had.contains(&id) {
-                member.mailbox.pass(arrival.moves);
-            } else {
-                member.mailbox.push(Item::Event(without(&frame, &arrival.stays)), arrival.moves);
-            }
-        }
-    }
-
-    /// Moves the positions of the event's rooms.
-    fn arrivals(&mut self, positions: &BTreeMap<Room, Position>) -> BTreeMap<SubscriptionId, Arrival> {
-        let mut arrivals: BTreeMap<SubscriptionId, Arrival> = BTreeMap::new();
-        for (room, position) in positions {
-            let Some(entry) = self.rooms.get_mut(room) else { continue };
-            for (id, is_new) in entry.advance(*position) {
-                let arrival = arrivals.entry(id).or_default();
-                if is_new {
-                    arrival.moves.push((room.clone(), *position));
-                } else {
-                    arrival.stays.push(room.clone());
-                }
-            }
-        }
-        arrivals
-    }
-
-    /// Where an event goes that names no rooms; see [`Subscription`](crate::Subscription).
-    fn implied(&self, event: &Event) -> BTreeSet<SubscriptionId> {
-        let joined = |room| self.rooms.get(&room).filter(|entry| entry.is_joined());
-        let rooms = event.rooms().unwrap_or_default();
-        let targets: BTreeSet<_> =
-            rooms.into_iter().filter_map(joined).flat_map(|entry| entry.seats.keys().copied()).collect();
-        // Of user.typing the contract says where it goes: without a member it is a straggler from a room just left.
-        if targets.is_empty() && !Event::is_ephemeral_type(event.event_type()) {
-            return self.members.keys().copied().collect();
-        }
-        targets
-    }
-
     /// The client has ended: tells every subscription, and ends its stream.
     pub(crate) fn close(&mut self, code: Option<CloseCode>, reason: &str) {
         for (_, member) in self.members.drain() {
@@ -337,16 +304,6 @@ impl Registry {
         }
         self.rooms.clear();
     }
-}
-
-/// The frame as it is for a subscription that has not come to these rooms' positions: it must not take them for its own.
-fn without(frame: &Arc<EventFrame>, rooms: &[Room]) -> Arc<EventFrame> {
-    if rooms.is_empty() {
-        return frame.clone();
-    }
-    let mut frame = EventFrame::clone(frame);
-    frame.positions.retain(|room, _| !rooms.contains(room));
-    Arc::new(frame)
 }
 
 /// Whether the same request may be granted a little later.

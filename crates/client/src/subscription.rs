@@ -9,12 +9,16 @@ use std::task::{Context, Poll};
 
 use futures_util::Stream;
 use futures_util::future::poll_fn;
-use roomcast_protocol::server::GapReason;
+use roomcast_protocol::server::{GapReason, PresenceChange, PresenceMember, PresenceState};
 use roomcast_protocol::{CloseCode, ErrorCode, EventFrame, Position, Room};
-use tokio::sync::{Notify, mpsc};
+use serde_json::Value;
+use tokio::sync::Notify;
 
+use crate::Error;
+use crate::calls::Calls;
 use crate::driver::Command;
 use crate::mailbox::Mailbox;
+use crate::presence::Wish;
 
 /// What a subscription brings.
 #[derive(Debug, Clone)]
@@ -39,10 +43,25 @@ pub enum Delivery {
         recovered: u64,
     },
     /// The subscription was not read quickly enough, and its oldest deliveries were dropped here. They may have been of any
-    /// of its rooms, and gap notices too: load the state of all its rooms anew.
+    /// of its rooms, and gap notices too: load the state of all its rooms anew. Where they were about who is in a room, a
+    /// fresh [`PresenceState`](Delivery::PresenceState) of that room follows at once.
     Lagged {
         /// How many.
         missed: u64,
+    },
+    /// Who is in a room, the user itself included, in a room that this subscription [joined](crate::Join::presence) with
+    /// presence. It replaces what was known: it comes at first, on each reconnection, after the own data has changed, and
+    /// whenever more has changed than is told one by one.
+    PresenceState(PresenceState),
+    /// Another user has come into the room, or has other data.
+    PresenceJoined(PresenceChange),
+    /// Another user has left the room: at once where it asked to, else some time after its connection was lost.
+    PresenceLeft(PresenceChange),
+    /// The gateway does not tell who is in the room: the token does not grant it, or too many are. Events of the room come
+    /// all the same. It is asked again on a reconnection, with another token, and with other data.
+    PresenceDenied {
+        /// The room.
+        room: Room,
     },
     /// The gateway refuses the room (at first, on a reconnection, or since the token lost its grant): the subscription is no
     /// longer in it. A subscription without any room left ends.
@@ -80,6 +99,12 @@ pub enum Delivery {
 /// say its rooms: it goes to the subscriptions of the rooms that its type implies (`user.typing` to its issue). Where the
 /// type implies none, or none that the client is in, every subscription of the client gets it, since the gateway sends
 /// nothing to a connection outside the event's rooms.
+///
+/// **Who is there.** In rooms that were joined with [presence](crate::Join::presence), [`members`](Self::members) says who
+/// is in them as of the deliveries taken so far, so that nobody has to put the changes together. While the connection is
+/// away it keeps what was known; the list is told anew on the way back. Subscriptions of one client share what it says of
+/// its user in a room: whoever spoke last has the say, and one that says nothing silences nobody. When the last one that
+/// takes part is dropped, the user is gone from the list, also where others stay in the room.
 #[derive(Debug)]
 #[must_use = "dropping a subscription leaves its rooms"]
 pub struct Subscription {
@@ -88,7 +113,7 @@ pub struct Subscription {
     mailbox: Arc<Mailbox>,
     departures: Arc<Departures>,
     /// Keeps the driver running.
-    _commands: mpsc::Sender<Command>,
+    calls: Calls,
 }
 
 /// Names a subscription within its client.
@@ -108,9 +133,9 @@ impl Subscription {
         rooms: Vec<Room>,
         mailbox: Arc<Mailbox>,
         departures: Arc<Departures>,
-        commands: mpsc::Sender<Command>,
+        calls: Calls,
     ) -> Self {
-        Self { id, rooms, mailbox, departures, _commands: commands }
+        Self { id, rooms, mailbox, departures, calls }
     }
 
     /// The rooms that were asked for.
@@ -133,6 +158,29 @@ impl Subscription {
     #[must_use]
     pub fn positions(&self) -> BTreeMap<Room, Position> {
         self.mailbox.positions()
+    }
+
+    /// Who is in the room, the user itself included, by id: as of the deliveries that were taken from this subscription.
+    ///
+    /// `None` for a room that was not joined with presence, where it is denied, and before the first
+    /// [`Delivery::PresenceState`].
+    #[must_use]
+    pub fn members(&self, room: &Room) -> Option<Vec<PresenceMember>> {
+        self.mailbox.members(room)
+    }
+
+    /// Says something else of the user in a room that this subscription joined with presence; `null` is nothing. Returns
+    /// when the client has taken note: it is sent at once where there is a connection, and again on each reconnection.
+    ///
+    /// Each change is a message, of which a gateway takes about a hundred a minute. While one is on its way the changes
+    /// behind it wait, and only the last of them is sent.
+    ///
+    /// # Errors
+    /// [`Invalid`](crate::ErrorKind::Invalid) when the data is too large, or the subscription takes no part in the room's
+    /// presence; [`Closed`](crate::ErrorKind::Closed) when the client has ended.
+    pub async fn update_presence(&self, room: &Room, data: Value) -> Result<(), Error> {
+        let (id, room, wish) = (self.id, room.clone(), Wish::with_data(&data)?);
+        self.calls.request("change presence", |reply| Command::Attend { id, room, wish, reply }).await
     }
 
     /// The next delivery; `None` at the end. May be dropped while it waits without losing anything.

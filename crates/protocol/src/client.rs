@@ -64,6 +64,21 @@ pub struct PresenceOptions {
 impl PresenceOptions {
     /// The most bytes that `data` may have, as the client wrote it.
     pub const MAX_DATA: usize = 1024;
+
+    /// Presence with something to say.
+    ///
+    /// # Errors
+    /// What is wrong with the data, in words: it is over [`MAX_DATA`](Self::MAX_DATA), or nested too deeply to be read by
+    /// others where it stands.
+    pub fn with_data(data: Box<RawValue>) -> Result<Self, String> {
+        if data.get().len() > Self::MAX_DATA {
+            return Err(format!("presence: data is over {} bytes", Self::MAX_DATA));
+        }
+        // In a member, in a list, in a payload.
+        let read: Result<serde_json::Value, _> = serde_json::from_str(&format!("[[[{}]]]", data.get()));
+        read.map_err(|error| format!("presence: data: {}", reason(&error)))?;
+        Ok(Self { data: Some(data) })
+    }
 }
 
 /// `{"action":"publish"}`.
@@ -212,19 +227,7 @@ fn presence(raw: &RawValue) -> Result<Option<PresenceOptions>, String> {
         return Ok(wanted.then(PresenceOptions::default));
     }
     let options: Options = object(raw.get()).map_err(|_| "presence is true or an object with data")?;
-    if let Some(data) = options.data.as_deref() {
-        check_data(data.get())?;
-    }
-    Ok(Some(PresenceOptions { data: options.data }))
-}
-
-/// Others must be able to read it where it stands: in a member, in a list, in a payload.
-fn check_data(data: &str) -> Result<(), String> {
-    if data.len() > PresenceOptions::MAX_DATA {
-        return Err(format!("presence: data is over {} bytes", PresenceOptions::MAX_DATA));
-    }
-    let read: Result<serde_json::Value, _> = serde_json::from_str(&format!("[[[{data}]]]"));
-    read.map(drop).map_err(|error| format!("presence: data: {}", reason(&error)))
+    options.data.map_or(Ok(PresenceOptions::default()), PresenceOptions::with_data).map(Some)
 }
 
 fn required<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>, name: &str) -> Result<T, String> {

@@ -43,6 +43,42 @@ fn what_is_published_is_printed_by_a_subscriber_as_it_stood_on_the_wire() {
 }
 
 #[test]
+fn subscribers_with_presence_print_who_is_there_and_who_comes_and_leaves() {
+    let directory = Directory::new();
+    let gateway = RunningGateway::start(directory.roomcast(&[]).env("PRESENCE_GRACE", "0"));
+    let subscribe = |arguments: &[&str]| {
+        let mut command = talk(&directory, &gateway, &["subscribe", "team:t"]);
+        command.args(arguments);
+        command
+    };
+    let as_user = |user: &str| {
+        let body = format!(r#"{{"userId":"{user}"}}"#);
+        let answer = gateway.http("POST /dev/token HTTP/1.1\r\nContent-Type: application/json", &body);
+        let token = answer.split(r#""token":""#).nth(1).and_then(|rest| rest.split('"').next());
+        token.unwrap_or_else(|| panic!("no token in {answer}")).to_owned()
+    };
+    let mut ann = Running::start(subscribe(&["--presence", "--count", "1"]).env("ROOMCAST_TOKEN", as_user("ann")));
+    let state = ann.first_line();
+    assert_eq!(
+        state.trim(),
+        r#"{"type":"presence.state","payload":{"room":"team:t","members":[{"userId":"ann","connections":1}]}}"#
+    );
+    let mut with_data = subscribe(&["--presence-data", r#"{"cursor":4}"#]);
+    let ben = Running::start(with_data.env("ROOMCAST_TOKEN", as_user("ben")));
+    let joined = ann.line("presence.joined");
+    assert!(joined.contains(r#""member":{"userId":"ben","data":{"cursor":4},"connections":1}"#), "{joined}");
+    assert!(ben.line("presence.state").contains(r#""userId":"ann""#));
+    ben.signal(Signal::INT);
+    assert!(ann.line("presence.left").contains(r#""userId":"ben""#));
+    let published = run(&mut talk(&directory, &gateway, &["publish", "a.b", "--room", "team:t"]));
+    assert_eq!(published.code, Some(0), "{}", published.stderr);
+    assert_eq!(ann.wait().code(), Some(0), "presence does not count as events");
+    let large = format!("\"{}\"", "x".repeat(1023));
+    let said = run(&mut subscribe(&["--presence-data", &large]));
+    assert!(said.code == Some(1) && said.stderr.contains("over 1024 bytes"), "{}", said.stderr);
+}
+
+#[test]
 fn a_refused_event_is_told_with_code_and_pointer() {
     let directory = Directory::new();
     let gateway = RunningGateway::dev(&directory);

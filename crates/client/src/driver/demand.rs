@@ -7,11 +7,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use roomcast_protocol::client::{ClientEvent, Publish};
-use roomcast_protocol::{CloseCode, Event, NewEvent, Published};
+use roomcast_protocol::{CloseCode, Event, NewEvent, Published, Room};
 use tokio::sync::oneshot;
 
+use crate::calls::Outcome;
+use crate::join::Place;
 use crate::mailbox::Mailbox;
-use crate::registry::{FirstOutcome, Registry, RoomSince};
+use crate::presence::Wish;
+use crate::registry::Registry;
 use crate::subscription::SubscriptionId;
 use crate::{Error, ErrorKind, new_event_id};
 
@@ -22,7 +25,9 @@ const MAX_WAITING: usize = 256;
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Join rooms.
-    Subscribe { id: SubscriptionId, rooms: Vec<RoomSince>, mailbox: Arc<Mailbox>, reply: FirstOutcome },
+    Subscribe { id: SubscriptionId, places: Vec<Place>, mailbox: Arc<Mailbox>, reply: Outcome<()> },
+    /// Say something else of the user in a room.
+    Attend { id: SubscriptionId, room: Room, wish: Wish, reply: Outcome<()> },
     /// Publish an event.
     Publish(Publishing),
     /// End. The other half is dropped when that is done.
@@ -32,8 +37,8 @@ pub(crate) enum Command {
 /// An event on its way, and who waits for what becomes of it.
 #[derive(Debug)]
 pub(crate) struct Publishing {
-    pub(super) publish: Publish,
-    pub(super) reply: oneshot::Sender<Result<Published, Error>>,
+    pub(crate) publish: Publish,
+    pub(crate) reply: Outcome<Published>,
 }
 
 /// What the application wants.
@@ -45,14 +50,14 @@ pub(super) struct Demand {
 }
 
 impl Publishing {
-    /// An event that has an id from here on, so that it may be sent again.
-    pub(crate) fn new(event: NewEvent, reply: oneshot::Sender<Result<Published, Error>>) -> Result<Self, Error> {
+    /// The message for an event, which has an id from here on, so that it may be sent again.
+    pub(crate) fn message(event: NewEvent) -> Result<Publish, Error> {
         let payload = serde_json::value::to_raw_value(&event.event.payload())
             .map_err(|error| Error::new(ErrorKind::Invalid, format!("write the payload: {error}")))?;
         let event_id = event.event_id.as_ref().map_or_else(new_event_id, ToString::to_string);
         let rooms = event.rooms.map(|rooms| rooms.into_iter().map(String::from).collect());
         let event = ClientEvent { event_type: event.event.event_type().into(), payload, event_id: Some(event_id) };
-        Ok(Self { publish: Publish { event, rooms }, reply })
+        Ok(Publish { event, rooms })
     }
 
     /// Whether it makes sense to send it again after a while. A typing indicator of then is wrong now.
@@ -69,11 +74,15 @@ impl Publishing {
 impl Demand {
     pub(super) fn accept(&mut self, command: Command) {
         match command {
-            Command::Subscribe { id, rooms, mailbox, reply } => {
+            Command::Subscribe { id, places, mailbox, reply } => {
                 // Given up before it got here: its departure may have been taken already.
                 if !mailbox.is_finished() {
-                    self.registry.add(id, &rooms, mailbox, reply);
+                    self.registry.add(id, places, mailbox, reply);
                 }
+            }
+            Command::Attend { id, room, wish, reply } => {
+                // Whoever waits no longer has said it all the same.
+                let _ = reply.send(self.registry.attend(id, &room, wish));
             }
             Command::Publish(publishing) if self.publishings.len() < MAX_WAITING => {
                 self.publishings.push_back(publishing);

@@ -3,11 +3,12 @@
 //! Owns the requests without an answer, the pauses that the gateway asked for, and the pings. Refuses to wait: the driver
 //! polls the socket and the clock and hands over what they bring.
 
+mod rooms;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use roomcast_protocol::client::Subscribe;
-use roomcast_protocol::server::{Connected, ErrorPayload, Reply, ReplyFrame, RoomOutcome, SubscriptionAck};
+use roomcast_protocol::server::{Connected, ErrorPayload, Reply, ReplyFrame, RoomOutcome};
 use roomcast_protocol::{ClientMessage, ErrorCode, Request, Room, ServerMessage};
 use tokio::time::Instant;
 
@@ -15,11 +16,11 @@ use super::demand::{Demand, Publishing};
 use super::failure::Failure;
 use crate::backoff::Backoff;
 use crate::options::Options;
-use crate::portion::Portion;
-use crate::registry::{Registry, RoomSince, is_transient};
+use crate::registry::is_transient;
 use crate::token::Token;
 use crate::transport::{Incoming, Transport, encode};
-use crate::{ConnectionState, Error, ErrorKind};
+use crate::{ConnectionState, Delivery, Error, ErrorKind};
+use rooms::news;
 
 /// Requests without an answer. Events behind them wait, and when too many wait, their callers are told.
 const MAX_AWAITING: usize = 1024;
@@ -143,35 +144,6 @@ impl Link {
         Ok(())
     }
 
-    /// Asks for rooms, and leaves some, in as few requests as can be.
-    fn flush_rooms(&mut self, registry: &mut Registry) -> Result<(), Error> {
-        while self.transport.has_room() && !self.leaving.is_empty() {
-            let rooms = self.leave_some();
-            let names = rooms.iter().map(Room::to_string).collect();
-            self.request(ClientMessage::Unsubscribe { rooms: names }, Sent::Unsubscribe(rooms))?;
-        }
-        while self.transport.has_room() && registry.has_idle() {
-            let asked = registry.ask(Portion::of(&self.connected.limits), self.next_request);
-            if !asked.is_empty() {
-                let named = |(room, since): &RoomSince| Some((room.to_string(), (*since)?));
-                let since = asked.iter().filter_map(named).collect();
-                let rooms = asked.into_iter().map(|(room, _)| room.into()).collect();
-                self.request(ClientMessage::Subscribe(Subscribe { rooms, since, presence: None }), Sent::Subscribe)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes as many rooms to leave as one request holds.
-    fn leave_some(&mut self) -> Vec<Room> {
-        let mut portion = Portion::of(&self.connected.limits);
-        let mut rooms = Vec::new();
-        while self.leaving.first().is_some_and(|room| portion.takes(room, None)) {
-            rooms.extend(self.leaving.pop_first());
-        }
-        rooms
-    }
-
     fn publish(&mut self, publishing: Publishing, now: Instant) -> Result<(), Error> {
         if publishing.reply.is_closed() {
             return Ok(());
@@ -257,8 +229,12 @@ impl Link {
             }
             (Reply::AuthAck(ack), _) => {
                 ack.lost_rooms.iter().for_each(|room| demand.registry.lost(room, ErrorCode::Forbidden));
+                demand.registry.renewed();
             }
             (Reply::AuthExpiring(_), _) => return Heard::Expiring,
+            (Reply::PresenceState(state), _) => demand.registry.present(&Delivery::PresenceState(state)),
+            (Reply::PresenceJoined(change), _) => demand.registry.present(&Delivery::PresenceJoined(change)),
+            (Reply::PresenceLeft(change), _) => demand.registry.present(&Delivery::PresenceLeft(change)),
             (Reply::ConnectionClosing(closing), _) => {
                 self.come_back = later(closing.retry_after_ms.map(Duration::from_millis));
             }
@@ -266,16 +242,6 @@ impl Link {
             _ => {}
         }
         Heard::Nothing
-    }
-
-    /// What became of rooms, by the answer to request `number`.
-    fn joined(&mut self, number: u64, ack: &SubscriptionAck, demand: &mut Demand) {
-        let mut again = false;
-        for (room, outcome) in outcomes(ack) {
-            again |= demand.registry.outcome(number, &room, outcome);
-        }
-        again |= demand.registry.ask_again(number);
-        if again { self.pause_rooms(None) } else { self.room_retry.reset() }
     }
 
     /// The gateway refused a request, or something that it could not tell.
@@ -342,28 +308,9 @@ impl Link {
     fn hint(&self) -> Option<Duration> {
         self.come_back.map(|moment| moment.saturating_duration_since(Instant::now()))
     }
-
-    fn pause_rooms(&mut self, hint: Option<Duration>) {
-        self.rooms_paused = Some(Instant::now() + self.room_retry.next(hint, &mut rand::rng()));
-    }
-
-    /// Until when nothing is asked about rooms.
-    fn rooms_pause(&self) -> Option<Instant> {
-        self.rooms_paused.max(self.rate_limited)
-    }
 }
 
 /// The moment after this time. A time beyond any clock is no moment.
 fn later(after: Option<Duration>) -> Option<Instant> {
     Instant::now().checked_add(after?)
-}
-
-/// What an acknowledgement says, room by room.
-fn outcomes(ack: &SubscriptionAck) -> impl Iterator<Item = (Room, RoomOutcome)> {
-    ack.rooms.iter().filter_map(|(name, outcome)| Some((name.parse().ok()?, *outcome)))
-}
-
-/// What became of rooms by the gateway's own word.
-fn news(ack: &SubscriptionAck, demand: &mut Demand) {
-    outcomes(ack).for_each(|(room, outcome)| demand.registry.news(&room, outcome));
 }

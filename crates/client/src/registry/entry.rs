@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use roomcast_protocol::Position;
 use roomcast_protocol::server::GapReason;
 
+use super::presence::Presence;
 use crate::subscription::SubscriptionId;
 
 /// A room that somebody wants.
@@ -20,6 +21,8 @@ pub(super) struct Entry {
     is_inside: bool,
     /// How far the connection has come in the room's stream, while it is joined.
     position: Option<Position>,
+    /// Who is in it, for those who want to know.
+    pub(super) presence: Presence,
 }
 
 /// Where a room stands on the current connection.
@@ -90,6 +93,7 @@ impl Entry {
 
     pub(super) fn is_asked_by(&self, number: u64) -> bool {
         matches!(self.standing, Standing::Asked { request, .. } if request == number)
+            || self.presence.is_asked_by(number)
     }
 
     /// Whether the gateway is to be told when nobody wants the room.
@@ -101,8 +105,12 @@ impl Entry {
         match self.standing {
             Standing::Out => true,
             Standing::Asked { .. } => false,
-            Standing::Joined => self.seats.values().any(|seat| !seat.is_settled),
+            Standing::Joined => self.has_unsettled() || self.presence.needs_asking(),
         }
+    }
+
+    fn has_unsettled(&self) -> bool {
+        self.seats.values().any(|seat| !seat.is_settled)
     }
 
     /// From where to ask: the furthest back of the seats that wait, so that one answer serves as many as possible. Seats of
@@ -112,16 +120,31 @@ impl Entry {
         waiting.reduce(|least, position| if position.is_before(&least) == Some(true) { position } else { least })
     }
 
-    /// The room is asked for. Nobody is settled before the answer: what comes meanwhile is ignored.
+    /// The room is asked for. Nobody is settled before the answer: what comes meanwhile is ignored. Where only presence is
+    /// asked for, what happens in the room goes on coming.
     pub(super) fn ask(&mut self, request: u64, since: Option<Position>) {
+        if self.is_joined() && !self.has_unsettled() {
+            return self.presence.ask(Some(request));
+        }
+        self.presence.ask(None);
         self.standing = Standing::Asked { request, since };
         self.unsettle();
+    }
+
+    /// The request told nothing: what it asked for is to be asked for again.
+    pub(super) fn ask_again(&mut self, request: u64) {
+        if self.presence.is_asked_by(request) {
+            self.presence.ask_again();
+        } else {
+            self.put_out(true);
+        }
     }
 
     /// The room is to be asked for (again). `is_inside`: whether the gateway may count the client in all the same.
     pub(super) fn put_out(&mut self, is_inside: bool) {
         self.standing = Standing::Out;
         self.is_inside &= is_inside;
+        self.presence.put_out();
         self.unsettle();
     }
 

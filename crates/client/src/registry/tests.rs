@@ -4,7 +4,8 @@ use futures_util::FutureExt;
 use futures_util::future::poll_fn;
 use roomcast_protocol::event::{IssueUpdated, UserTyping};
 use roomcast_protocol::server::{GapReason, Limits};
-use roomcast_protocol::{Epoch, Timestamp};
+use roomcast_protocol::{Epoch, Event, EventFrame, Timestamp};
+use tokio::sync::oneshot;
 
 use super::*;
 use crate::ErrorKind;
@@ -33,17 +34,23 @@ fn add(registry: &mut Registry, id: SubscriptionId, rooms: &[Room]) -> (Arc<Mail
 }
 
 fn add_since(registry: &mut Registry, id: SubscriptionId, rooms: &[RoomSince]) -> (Arc<Mailbox>, Outcome) {
+    add_places(registry, id, rooms.iter().cloned().map(|(room, since)| Place { room, since, wish: None }).collect())
+}
+
+fn add_places(registry: &mut Registry, id: SubscriptionId, places: Vec<Place>) -> (Arc<Mailbox>, Outcome) {
     let mailbox = Arc::new(Mailbox::new(16));
     let (reply, outcome) = oneshot::channel();
-    registry.add(id, rooms, mailbox.clone(), reply);
+    registry.add(id, places, mailbox.clone(), reply);
     (mailbox, outcome)
+}
+
+fn limits(max_rooms_per_message: u64) -> Limits {
+    Limits { messages_per_minute: 100, max_message_bytes: 1 << 16, max_rooms: 128, max_rooms_per_message }
 }
 
 /// What the request of this number asks for, of at most so many rooms.
 fn ask_some(registry: &mut Registry, rooms: u64, request: u64) -> Vec<RoomSince> {
-    let limits =
-        Limits { messages_per_minute: 100, max_message_bytes: 1 << 16, max_rooms: 128, max_rooms_per_message: rooms };
-    registry.ask(Portion::of(&limits), request)
+    registry.ask(Portion::of(&limits(rooms)), request).rooms
 }
 
 fn ask(registry: &mut Registry, request: u64) -> Vec<RoomSince> {
@@ -226,4 +233,5 @@ fn an_ephemeral_event_that_implies_no_room_goes_to_all() {
     assert!(is_event(next(&first)) && is_event(next(&second)));
 }
 
+mod presence;
 mod resuming;

@@ -62,9 +62,14 @@ impl Running {
 
     /// A client that connects there.
     pub(crate) fn client_through(&self, address: SocketAddr, grants: serde_json::Value) -> Client {
+        self.client_of("u-1", address, grants)
+    }
+
+    /// A client of this user that connects there.
+    pub(crate) fn client_of(&self, user: &str, address: SocketAddr, grants: serde_json::Value) -> Client {
         let retry = (Duration::from_millis(20), Duration::from_millis(200));
         let builder = Client::builder(&format!("ws://{address}/ws")).retry(retry.0, retry.1);
-        builder.token(self.token("u-1", grants)).build().unwrap()
+        builder.token(self.token(user, grants)).build().unwrap()
     }
 
     pub(crate) fn publisher(&self) -> Publisher {

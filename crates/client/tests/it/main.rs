@@ -4,6 +4,8 @@
 mod connection;
 mod deliveries;
 mod gateway;
+mod presence;
+mod presence_frames;
 mod proxy;
 mod publisher;
 mod publishing;
