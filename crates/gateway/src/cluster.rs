@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::broker::Unavailable;
-use crate::broker::redis::{CLUSTER, Connections};
+use crate::broker::redis as shared;
 use crate::http::Stats;
 use crate::rate_limit::Usage;
 use crate::revocation::Revocation;
@@ -67,7 +67,7 @@ pub(crate) struct Asked {
 
 /// The nodes that share a Redis, seen from one of them.
 pub(crate) struct Cluster {
-    connections: Arc<Connections>,
+    connections: Arc<shared::Connections>,
     /// Who waits for answers, by the number of the question.
     waiting: Mutex<HashMap<u64, mpsc::Sender<Answer>>>,
     next_id: AtomicU64,
@@ -89,12 +89,12 @@ impl Drop for Waiting<'_> {
 }
 
 impl Cluster {
-    pub(crate) fn new(connections: Arc<Connections>, ignored: Counter) -> Self {
+    pub(crate) fn new(connections: Arc<shared::Connections>, ignored: Counter) -> Self {
         Self { connections, waiting: Mutex::default(), next_id: AtomicU64::new(0), ignored }
     }
 
     /// The connections that the nodes share.
-    pub(crate) fn connections(&self) -> &Connections {
+    pub(crate) fn connections(&self) -> &shared::Connections {
         &self.connections
     }
 
@@ -128,7 +128,9 @@ impl Cluster {
             Ok(Said::Answer { id, answer }) => {
                 // Nobody may wait for it any more.
                 let waiting = self.waiting().get(&id).cloned();
-                waiting.map(|waiting| drop(waiting.try_send(answer)));
+                if let Some(waiting) = waiting {
+                    let _ = waiting.try_send(answer);
+                }
                 None
             }
             Err(_) => {
@@ -157,7 +159,7 @@ impl Cluster {
 }
 
 fn encode(said: &Said) -> Vec<u8> {
-    let mut text = CLUSTER.as_bytes().to_vec();
+    let mut text = shared::CLUSTER.as_bytes().to_vec();
     text.extend(crate::frame::encode(said));
     text
 }

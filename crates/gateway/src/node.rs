@@ -32,7 +32,7 @@ use crate::outbox::Outbox;
 use crate::presence::Presence;
 use crate::presence::audience::Audience;
 use crate::presence::memory::MemoryPresence;
-use crate::presence::redis::RedisPresence;
+use crate::presence::redis as shared_presence;
 use crate::publication::Publication;
 use crate::publish::{self, Author, Submission};
 use crate::rate_limit::{FixedWindow, RateLimiter, Usage, Verdict};
@@ -132,7 +132,7 @@ impl Parts {
         let connections = Arc::new(shared::Connections::new(config, inbox)?);
         Ok(Self {
             broker: Arc::new(shared::RedisBroker::over(connections.clone())),
-            presence: Arc::new(RedisPresence::new(config, connections.clone(), audience.clone())),
+            presence: Arc::new(shared_presence::RedisPresence::new(config, connections.clone(), audience.clone())),
             audience,
             cluster: Some((Cluster::new(connections, ignored), said)),
         })
