@@ -46,7 +46,7 @@ impl World {
     fn new(seed: u64) -> Self {
         let config = Config {
             jwt_secret: Some(Secret::new("a secret of the model, of 32 bytes and more")),
-            history_size: 12,
+            history_size: 12.into(),
             messages_per_minute: u32::MAX,
             max_queue_bytes: 64 << 20,
             ..Config::serve()
