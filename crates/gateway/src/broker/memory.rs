@@ -27,7 +27,7 @@ pub struct MemoryBroker {
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct State {
     streams: Streams,
     remembered: Remembered,
@@ -41,6 +41,18 @@ impl MemoryBroker {
             Bounds { total_bytes: config.history_total_bytes, streams: config.max_streams, idle: config.position_ttl };
         let state = State { streams: Streams::new(&RoomBounds::of(config), bounds), remembered: Remembered::default() };
         Self { deliver, state: Mutex::new(state) }
+    }
+
+    /// The same state once more, apart from this one.
+    #[cfg(test)]
+    pub(crate) fn copy(&self) -> Self {
+        Self { deliver: self.deliver.clone(), state: Mutex::new(self.lock().clone()) }
+    }
+
+    /// Begins every stream anew.
+    #[cfg(test)]
+    pub(crate) fn begin_anew(&self) {
+        self.lock().streams.begin_anew();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

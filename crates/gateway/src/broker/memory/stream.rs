@@ -11,7 +11,7 @@ use crate::fault::{self, Fault};
 use crate::publication::Publication;
 
 /// One room's stream.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Stream {
     epoch: Epoch,
     /// The last offset given.
@@ -27,7 +27,7 @@ pub(super) struct Stream {
 }
 
 /// A kept event.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Kept {
     /// Its place among the kept events of all streams, oldest first.
     pub(super) sequence: u64,

@@ -24,7 +24,7 @@ pub(super) struct Bounds {
 }
 
 /// The streams by room.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Streams {
     bounds: Bounds,
     by_room: HashMap<Room, Stream>,
@@ -37,7 +37,7 @@ pub(super) struct Streams {
 }
 
 /// The rooms that have the same bounds.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Class {
     bounds: RoomBounds,
     /// Kept events of all their streams by age: whose they are, and since when. Who is older goes first, since all may
@@ -170,6 +170,12 @@ impl Streams {
         let page = self.by_room.get(room).map(|stream| stream.page(since, limit)).ok_or(Unavailable);
         self.release(room, now);
         page
+    }
+
+    #[cfg(test)]
+    pub(super) fn begin_anew(&mut self) {
+        let rooms: Vec<Room> = self.by_room.keys().cloned().collect();
+        rooms.iter().for_each(|room| self.drop_stream(room));
     }
 
     #[cfg(test)]
