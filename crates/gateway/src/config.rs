@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -101,6 +102,8 @@ pub struct Config {
     pub room_kinds: Vec<String>,
     /// Address of Redis, for several nodes: `redis://user:password@host:port/db`, or `rediss://`. It may hold a password.
     pub redis_url: Option<Secret>,
+    /// A PEM file of the authorities that certify Redis and its sentinels over TLS; `None`: the web's.
+    pub redis_ca: Option<PathBuf>,
     /// What every key and channel in Redis begins with.
     pub redis_prefix: String,
     /// Whether Redis never comes back with older data than it had: then epochs outlive its restarts.
@@ -201,6 +204,7 @@ impl Config {
             room_access: RoomAccess::Grants,
             room_kinds: Vec::new(),
             redis_url: None,
+            redis_ca: None,
             redis_prefix: "roomcast:".into(),
             redis_durable: false,
             redis_sentinels: RedisSentinels::default(),
@@ -301,6 +305,9 @@ impl Config {
         if self.redis_url.is_none() {
             return match has_sentinels {
                 true => problem("REDIS_URL", "not set; expected user, password and database for REDIS_SENTINELS"),
+                false if self.redis_ca.is_some() => {
+                    problem("REDIS_CA", "expected a REDIS_URL with rediss:// beside it")
+                }
                 false => Ok(()),
             };
         }

@@ -169,6 +169,7 @@ settings! {
     };
     ROOM_KINDS, "none", "comma-separated kinds of room beside workspace, team, issue, project, cycle and user", |config, value| config.room_kinds = room_kinds(value)?;
     REDIS_URL (secret), "the embedded broker", "address of Redis, for several nodes: redis://user:password@host:port/db, or rediss:// for TLS", |config, value| config.redis_url = Some(Secret::new(text(value)?));
+    REDIS_CA, "the web's authorities", "PEM file of the authorities that are trusted instead, over rediss://", |config, value| config.redis_ca = Some(text(value)?.into());
     REDIS_PREFIX, "roomcast:", "what keys and channels in Redis begin with", |config, value| config.redis_prefix = text(value)?;
     REDIS_DURABLE, "false", "whether Redis never comes back with older data: then positions outlive its restarts", |config, value| config.redis_durable = boolean(value)?;
     REDIS_SENTINELS (secret), "none", "comma-separated sentinels as host:port, which name the primary in place of the host in REDIS_URL", |config, value| config.redis_sentinels = RedisSentinels(items(value).map(Into::into).collect());
@@ -349,7 +350,8 @@ mod tests {
             let default = setting.default.split(';').next().unwrap();
             if (setting.apply)(&mut config, default).is_ok() && !setting.secret {
                 let found = format!("{config:?}");
-                let unset = ["JWT_ISSUER", "JWT_AUDIENCE", "ROOM_KINDS", "REDIS_MASTER"].contains(&setting.name);
+                let unset =
+                    ["JWT_ISSUER", "JWT_AUDIENCE", "ROOM_KINDS", "REDIS_CA", "REDIS_MASTER"].contains(&setting.name);
                 assert!(unset || found == format!("{:?}", Config::serve()), "{}", setting.name);
             }
         }
