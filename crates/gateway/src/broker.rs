@@ -9,13 +9,17 @@ pub mod redis;
 #[cfg(test)]
 pub(crate) mod contract;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use roomcast_protocol::server::GapReason;
 use roomcast_protocol::{Position, Published, Room};
 use tokio::sync::{mpsc, watch};
 
+use crate::config::Config;
+use crate::per_kind::PerKind;
 use crate::publication::{Draft, Publication};
 
 /// Where a broker delivers: whole publications, each with all its positions, in the order of every one of its rooms.
@@ -99,4 +103,28 @@ impl Page {
 }
 
 /// How long an event id that its publisher chose is remembered.
-pub const REMEMBERED: std::time::Duration = std::time::Duration::from_secs(300);
+pub const REMEMBERED: Duration = Duration::from_secs(300);
+
+/// How much is kept of one room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RoomBounds {
+    /// Events.
+    pub(crate) events: usize,
+    /// Bytes of events.
+    pub(crate) bytes: usize,
+    /// Age of an event.
+    pub(crate) age: Duration,
+}
+
+impl RoomBounds {
+    /// The configured ones, for every kind that has any of its own.
+    pub(crate) fn of(config: &Config) -> PerKind<Self> {
+        let (size, bytes, ttl) = (&config.history_size, &config.history_bytes, &config.history_ttl);
+        let bounds = |kind: &str| Self { events: *size.of(kind), bytes: *bytes.of(kind), age: *ttl.of(kind) };
+        let kinds: BTreeSet<&String> = size.kinds.keys().chain(bytes.kinds.keys()).chain(ttl.kinds.keys()).collect();
+        PerKind {
+            others: Self { events: size.others, bytes: bytes.others, age: ttl.others },
+            kinds: kinds.into_iter().map(|kind| (kind.clone(), bounds(kind))).collect(),
+        }
+    }
+}

@@ -4,12 +4,14 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use crate::broker::redis as shared;
 use crate::origin::Origin;
+use crate::per_kind::PerKind;
 
 /// Whether the gateway serves a developer's own machine or the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +102,8 @@ pub struct Config {
     pub room_kinds: Vec<String>,
     /// Address of Redis, for several nodes: `redis://user:password@host:port/db`, or `rediss://`. It may hold a password.
     pub redis_url: Option<Secret>,
+    /// A PEM file of the authorities that certify Redis and its sentinels over TLS; `None`: the web's.
+    pub redis_ca: Option<PathBuf>,
     /// What every key and channel in Redis begins with.
     pub redis_prefix: String,
     /// Whether Redis never comes back with older data than it had: then epochs outlive its restarts.
@@ -109,13 +113,13 @@ pub struct Config {
     /// The name under which the sentinels know the primary.
     pub redis_master: Option<String>,
     /// Events kept per room.
-    pub history_size: usize,
+    pub history_size: PerKind<usize>,
     /// How long events are kept.
-    pub history_ttl: Duration,
+    pub history_ttl: PerKind<Duration>,
     /// Missed events that are replayed per room; `None`: all that are kept.
     pub recovery_limit: Option<usize>,
     /// Bytes of events kept per room.
-    pub history_bytes: usize,
+    pub history_bytes: PerKind<usize>,
     /// Bytes of events kept in all.
     pub history_total_bytes: usize,
     /// How long a room's counter outlives its last event or member.
@@ -202,15 +206,16 @@ impl Config {
             room_access: RoomAccess::Grants,
             room_kinds: Vec::new(),
             redis_url: None,
+            redis_ca: None,
             redis_prefix: "roomcast:".into(),
             redis_durable: false,
             redis_sentinels: RedisSentinels::default(),
             redis_master: None,
-            history_size: 1000,
-            history_ttl: Duration::from_secs(600),
+            history_size: 1000.into(),
+            history_ttl: Duration::from_secs(600).into(),
             recovery_limit: None,
             // A thousand events of 4 KiB.
-            history_bytes: 4 << 20,
+            history_bytes: (4 << 20).into(),
             history_total_bytes: 256 << 20,
             // A laptop that sleeps overnight resumes.
             position_ttl: Duration::from_secs(24 * 3600),
@@ -271,7 +276,25 @@ impl Config {
                 "expected at least twice MAX_MESSAGE_BYTES, or the largest event closes its readers",
             );
         }
+        self.validate_kinds()?;
         self.validate_redis()
+    }
+
+    /// Which kinds exist is known only now: settings come in any order.
+    fn validate_kinds(&self) -> Result<(), InvalidConfig> {
+        let named = [
+            ("HISTORY_SIZE", self.history_size.kinds.keys().collect::<Vec<_>>()),
+            ("HISTORY_TTL", self.history_ttl.kinds.keys().collect()),
+            ("HISTORY_BYTES", self.history_bytes.kinds.keys().collect()),
+        ];
+        for (key, kinds) in named {
+            if let Some(unknown) = kinds.into_iter().find(|kind| !self.has_room_kind(kind)) {
+                let known = roomcast_protocol::Room::KINDS.join(", ");
+                let problem = format!("found the kind of room {unknown:?}; expected {known} or one of ROOM_KINDS");
+                return Err(InvalidConfig { key, problem });
+            }
+        }
+        Ok(())
     }
 
     fn validate_redis(&self) -> Result<(), InvalidConfig> {
@@ -286,21 +309,46 @@ impl Config {
         if self.redis_url.is_none() {
             return match has_sentinels {
                 true => problem("REDIS_URL", "not set; expected user, password and database for REDIS_SENTINELS"),
+                false if self.redis_ca.is_some() => {
+                    problem("REDIS_CA", "expected a REDIS_URL with rediss:// beside it")
+                }
                 false => Ok(()),
             };
         }
         shared::check_address(self)
     }
 
-    /// Missed events that are replayed per room.
+    /// Missed events that are replayed per room. Without a limit all that are kept, and no room keeps more than this.
     #[must_use]
     pub fn most_recovered(&self) -> usize {
-        self.recovery_limit.unwrap_or(self.history_size)
+        self.recovery_limit.unwrap_or_else(|| self.history_size.values().copied().max().unwrap_or_default())
     }
 
     /// Whether rooms of the kind exist here.
     #[must_use]
     pub fn has_room_kind(&self, kind: &str) -> bool {
         roomcast_protocol::Room::KINDS.contains(&kind) || self.room_kinds.iter().any(|known| known == kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_for_a_kind_of_room_that_does_not_exist_is_refused_wherever_it_stands() {
+        let kinds = PerKind { others: 10, kinds: [("issue".to_owned(), 2), ("sprint".to_owned(), 5)].into() };
+        let config = Config { jwt_secret: Some(Secret::new([1; Secret::MIN_BYTES])), ..Config::serve() };
+        let bad = [
+            Config { history_size: kinds.clone(), ..config.clone() },
+            Config { history_bytes: kinds.clone(), ..config.clone() },
+            Config { history_ttl: kinds.map(|seconds| Duration::from_secs(*seconds as u64)), ..config },
+        ];
+        for (config, key) in bad.into_iter().zip(["HISTORY_SIZE", "HISTORY_BYTES", "HISTORY_TTL"]) {
+            let expected = "expected workspace, team, issue, project, cycle, user or one of ROOM_KINDS";
+            let problem = format!("found the kind of room \"sprint\"; {expected}");
+            assert_eq!(config.validate(), Err(InvalidConfig { key, problem }));
+            assert_eq!(Config { room_kinds: vec!["sprint".into()], ..config }.validate(), Ok(()));
+        }
     }
 }

@@ -12,6 +12,8 @@ pub(crate) enum Fault {
     AnyEpoch,
     /// What was delivered already is delivered again.
     Redelivery,
+    /// A broker whose data are older than they were goes on in the epochs that it had.
+    KeptEpoch,
 }
 
 /// Whether the safeguard is left out.

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use roomcast_protocol::{Position, Room};
+use roomcast_protocol::{Epoch, Position, Room};
 use slab::Slab;
 use uuid::Uuid;
 
@@ -130,7 +130,7 @@ impl Hub {
         }
         let index = state.room_index(room);
         let seats = &mut state.rooms[index].seats;
-        seats.push(Seat { member: key.0, after: None });
+        seats.push(Seat { member: key.0, after: None, former: None });
         let seat = seats.len() - 1;
         state.members[key.0].seats.push((index, seat));
         true
@@ -141,6 +141,14 @@ impl Hub {
         let mut state = self.lock();
         if let Some((index, seat)) = state.seat_of(key, room) {
             state.rooms[index].seats[seat].after = Some(position);
+        }
+    }
+
+    /// Says that a life of the room's stream is over: what still comes of it is passed over.
+    pub(crate) fn bury(&self, key: MemberKey, room: &Room, former: Epoch) {
+        let mut state = self.lock();
+        if let Some((index, seat)) = state.seat_of(key, room) {
+            state.rooms[index].seats[seat].former = Some(former);
         }
     }
 
@@ -326,15 +334,14 @@ impl State {
     /// Where the member has come to in the room, if that lies before the position.
     fn missing(&self, member: usize, room: &Room, until: Position) -> Option<Position> {
         let (index, seat) = self.seat_of(MemberKey(member), room)?;
-        let seat = &self.rooms[index].seats[seat];
-        seat.after.filter(|_| seat.fit(Some(until)) != Fit::Behind)
+        self.rooms[index].seats[seat].short_of(until)
     }
 
     /// Goes on behind the position in a room, if that is further on.
     fn skip_to(&mut self, key: MemberKey, room: &Room, position: Position) -> bool {
         let Some((index, seat)) = self.seat_of(key, room) else { return false };
         let seat = &mut self.rooms[index].seats[seat];
-        let is_further = seat.fit(Some(position)) != Fit::Behind;
+        let is_further = seat.short_of(position).is_some();
         if is_further {
             seat.after = Some(position);
         }

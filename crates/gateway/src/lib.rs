@@ -33,6 +33,7 @@ mod model;
 mod node;
 pub mod origin;
 mod outbox;
+pub mod per_kind;
 mod presence;
 mod publication;
 mod publish;

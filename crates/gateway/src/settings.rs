@@ -10,6 +10,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::config::{Config, LogFormat, RedisSentinels, RoomAccess, Secret};
+use crate::per_kind::PerKind;
 
 /// One setting.
 #[derive(Debug)]
@@ -101,8 +102,8 @@ pub fn read_file(path: &str, text: &str) -> Result<Vec<(&'static Setting, String
     for (key, value) in table {
         let setting = SETTINGS.iter().find(|setting| setting.key() == key);
         let setting = setting.ok_or_else(|| invalid(&key, format!("unknown key{}", suggestion(&key))))?;
-        let value = scalar(&value)
-            .ok_or_else(|| invalid(&key, "expected a text, a number, true, false or a list of texts".into()))?;
+        let value =
+            scalar(&value).ok_or_else(|| invalid(&key, "expected a text, a number, true, false or a list".into()))?;
         values.push((setting, value));
     }
     Ok(values)
@@ -131,11 +132,9 @@ fn scalar(value: &toml::Value) -> Option<String> {
         toml::Value::String(text) => Some(text.clone()),
         toml::Value::Integer(number) => Some(number.to_string()),
         toml::Value::Boolean(truth) => Some(truth.to_string()),
-        toml::Value::Array(items) => items
-            .iter()
-            .map(|item| item.as_str().map(str::to_owned))
-            .collect::<Option<Vec<_>>>()
-            .map(|items| items.join(",")),
+        toml::Value::Array(items) if items.iter().all(|item| !item.is_array()) => {
+            items.iter().map(scalar).collect::<Option<Vec<_>>>().map(|items| items.join(","))
+        }
         _ => None,
     }
 }
@@ -170,14 +169,15 @@ settings! {
     };
     ROOM_KINDS, "none", "comma-separated kinds of room beside workspace, team, issue, project, cycle and user", |config, value| config.room_kinds = room_kinds(value)?;
     REDIS_URL (secret), "the embedded broker", "address of Redis, for several nodes: redis://user:password@host:port/db, or rediss:// for TLS", |config, value| config.redis_url = Some(Secret::new(text(value)?));
+    REDIS_CA, "the web's authorities", "PEM file of the authorities that are trusted instead, over rediss://", |config, value| config.redis_ca = Some(text(value)?.into());
     REDIS_PREFIX, "roomcast:", "what keys and channels in Redis begin with", |config, value| config.redis_prefix = text(value)?;
     REDIS_DURABLE, "false", "whether Redis never comes back with older data: then positions outlive its restarts", |config, value| config.redis_durable = boolean(value)?;
     REDIS_SENTINELS (secret), "none", "comma-separated sentinels as host:port, which name the primary in place of the host in REDIS_URL", |config, value| config.redis_sentinels = RedisSentinels(items(value).map(Into::into).collect());
     REDIS_MASTER, "none", "name of the primary among the sentinels", |config, value| config.redis_master = Some(text(value)?);
-    HISTORY_SIZE, "1000", "events kept per room", |config, value| config.history_size = number(value, 0, 1_000_000)?;
-    HISTORY_TTL, "10m", "how long events are kept", |config, value| config.history_ttl = duration(value, Unit::Seconds)?;
+    HISTORY_SIZE, "1000", "events kept per room; kinds of room may have their own, as in 1000,issue=200,user=50", |config, value| config.history_size = PerKind::parse(value, Config::serve().history_size.others, |value| number(value, 0, 1_000_000))?;
+    HISTORY_TTL, "10m", "how long events are kept; kinds of room may have their own, as in 10m,user=24h", |config, value| config.history_ttl = PerKind::parse(value, Config::serve().history_ttl.others, |value| duration(value, Unit::Seconds))?;
     RECOVERY_LIMIT, "all that are kept", "missed events that are replayed per room; more are told as a gap", |config, value| config.recovery_limit = Some(number(value, 0, 1_000_000)?);
-    HISTORY_BYTES, "4194304", "bytes of events kept per room", |config, value| config.history_bytes = number(value, 0, 1 << 40)?;
+    HISTORY_BYTES, "4194304", "bytes of events kept per room; kinds of room may have their own, as in 4194304,issue=1048576", |config, value| config.history_bytes = PerKind::parse(value, Config::serve().history_bytes.others, |value| number(value, 0, 1 << 40))?;
     HISTORY_TOTAL_BYTES, "268435456", "bytes of events kept in all rooms together", |config, value| config.history_total_bytes = number(value, 0, 1 << 40)?;
     POSITION_TTL, "24h", "how long a room's counter outlives its last event or member", |config, value| config.position_ttl = duration(value, Unit::Seconds)?;
     MAX_STREAMS, "1000000", "rooms whose counters are kept", |config, value| config.max_streams = number(value, 1, 1 << 32)?;
@@ -299,8 +299,8 @@ mod tests {
 
     #[test]
     fn durations_have_units_or_that_of_their_name() {
-        assert_eq!(set("HISTORY_TTL", "10m").unwrap().history_ttl, Duration::from_secs(600));
-        assert_eq!(set("HISTORY_TTL", "90").unwrap().history_ttl, Duration::from_secs(90));
+        assert_eq!(set("HISTORY_TTL", "10m").unwrap().history_ttl.others, Duration::from_secs(600));
+        assert_eq!(set("HISTORY_TTL", "90").unwrap().history_ttl.others, Duration::from_secs(90));
         assert_eq!(set("PING_INTERVAL_MS", "250").unwrap().ping_interval, Duration::from_millis(250));
         assert_eq!(set("PING_INTERVAL_MS", "2s").unwrap().ping_interval, Duration::from_secs(2));
         for wrong in ["", "m", "-1", "1.5s", "10 parsecs", "99999999999999999999d", "1000000d"] {
@@ -314,6 +314,22 @@ mod tests {
         assert_eq!(error, r#"PORT (environment): found "many"; expected a port from 0 to 65535"#);
         let error = set("ROOM_ACCESS", "all").unwrap_err().to_string();
         assert_eq!(error, r#"ROOM_ACCESS (environment): found "all"; expected grants or open"#);
+    }
+
+    #[test]
+    fn kinds_of_room_have_their_own_bounds_in_texts_and_in_lists() {
+        let size = set("HISTORY_SIZE", "1000,issue=200,user=50").unwrap().history_size;
+        assert_eq!([size.of("team"), size.of("issue"), size.of("user")], [&1000, &200, &50]);
+        let ttl = set("HISTORY_TTL", "user=24h").unwrap().history_ttl;
+        assert_eq!((ttl.of("team").as_secs(), ttl.of("user").as_secs()), (600, 86_400));
+        assert_eq!(set("HISTORY_BYTES", "issue=0").unwrap().history_bytes.of("issue"), &0);
+        for text in ["history_size = \"10,issue=2\"", "history_size = [10, \"issue=2\"]"] {
+            let values = read_file("r.toml", text).unwrap();
+            assert_eq!(values[0].1, "10,issue=2");
+        }
+        let error = set("HISTORY_SIZE", "1000,issue=few").unwrap_err().to_string();
+        let expected = "a number from 0 to 1000000, and others for kinds of room as kind=value";
+        assert_eq!(error, format!(r#"HISTORY_SIZE (environment): found "1000,issue=few"; expected {expected}"#));
     }
 
     #[test]
@@ -335,7 +351,8 @@ mod tests {
             let default = setting.default.split(';').next().unwrap();
             if (setting.apply)(&mut config, default).is_ok() && !setting.secret {
                 let found = format!("{config:?}");
-                let unset = ["JWT_ISSUER", "JWT_AUDIENCE", "ROOM_KINDS", "REDIS_MASTER"].contains(&setting.name);
+                let unset =
+                    ["JWT_ISSUER", "JWT_AUDIENCE", "ROOM_KINDS", "REDIS_CA", "REDIS_MASTER"].contains(&setting.name);
                 assert!(unset || found == format!("{:?}", Config::serve()), "{}", setting.name);
             }
         }

@@ -77,7 +77,7 @@ async fn what_was_published_while_the_line_was_down_comes_once_and_in_order() {
 
 #[tokio::test]
 async fn what_is_kept_no_longer_is_told_with_its_reason() {
-    let (running, proxy, client) = start(Config { history_size: 3, ..config() }).await;
+    let (running, proxy, client) = start(Config { history_size: 3.into(), ..config() }).await;
     let mut subscription = client.subscribe(Room::team("a")).await.unwrap();
     publish_unseen(&running, &proxy, &client, 1..=4).await;
     let gap = next(&mut subscription).await;
@@ -242,7 +242,7 @@ impl Seen {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_line_that_is_cut_again_and_again_under_load_loses_and_doubles_nothing() {
     const EVENTS: u64 = 3000;
-    let (running, proxy, client) = start(Config { history_size: 10_000, ..config() }).await;
+    let (running, proxy, client) = start(Config { history_size: 10_000.into(), ..config() }).await;
     let rooms = [Room::team("a"), Room::issue("b"), Room::cycle("c")];
     let mut subscription = client.subscribe_all(rooms.clone()).await.unwrap();
     let publishing = {

@@ -14,6 +14,7 @@ use super::redis as shared;
 use super::{Broker, Page};
 use crate::config::{Config, Secret};
 use crate::hub::ConnectionId;
+use crate::per_kind::PerKind;
 use crate::publication::{Draft, Publication};
 use redis_server::RedisServer;
 
@@ -114,6 +115,23 @@ fn offsets(published: &Published) -> Vec<u64> {
 
 fn ids(page: &Page) -> Vec<&str> {
     page.publications.iter().map(|publication| publication.event_id.as_str()).collect()
+}
+
+/// Few events in every room, fewer in issues, many but not for long in users' rooms, and few bytes in projects.
+fn kinds_apart() -> Config {
+    Config {
+        history_size: PerKind { others: 3, kinds: [("issue", 2), ("user", 100), ("project", 100)].map(named).into() },
+        history_bytes: PerKind { kinds: [("project", 4000)].map(named).into(), ..Config::serve().history_bytes },
+        history_ttl: PerKind {
+            others: Duration::from_secs(600),
+            kinds: [("user", Duration::from_secs(1))].map(named).into(),
+        },
+        ..Config::serve()
+    }
+}
+
+fn named<T>((kind, value): (&str, T)) -> (String, T) {
+    (kind.to_owned(), value)
 }
 
 /// Each promise, once for each broker.
@@ -280,7 +298,7 @@ promises! {
         }
     }
 
-    async fn kept_events_are_bounded_by_number(stage: Config { history_size: 3, ..Config::serve() }) {
+    async fn kept_events_are_bounded_by_number(stage: Config { history_size: 3.into(), ..Config::serve() }) {
         let start = stage.open(&["team:a"]).await[0];
         for id in ["1", "2", "3", "4", "5"] {
             stage.publish(id, &["team:a"]).await;
@@ -291,7 +309,7 @@ promises! {
         assert_eq!(stage.page("team:a", Some(Position { offset: 2, ..start }), 10).await.gap, None);
     }
 
-    async fn kept_events_are_bounded_by_bytes(stage: Config { history_bytes: 2000, ..Config::serve() }) {
+    async fn kept_events_are_bounded_by_bytes(stage: Config { history_bytes: 2000.into(), ..Config::serve() }) {
         for id in 0..100 {
             stage.publish(&format!("e{id}"), &["team:a"]).await;
         }
@@ -300,7 +318,7 @@ promises! {
         assert_eq!(page.latest.offset, 100);
     }
 
-    async fn events_go_with_their_time_and_the_position_stays(stage: Config { history_ttl: Duration::from_millis(300), ..Config::serve() }) {
+    async fn events_go_with_their_time_and_the_position_stays(stage: Config { history_ttl: Duration::from_millis(300).into(), ..Config::serve() }) {
         let start = stage.open(&["team:a"]).await[0];
         let last = stage.publish("1", &["team:a"]).await.positions[&room("team:a")];
         let deadline = tokio::time::Instant::now() + PATIENCE;
@@ -313,6 +331,34 @@ promises! {
         let idle = stage.page("team:a", Some(last), 10).await;
         assert_eq!((idle.gap, idle.latest), (None, last));
         assert_eq!(offsets(&stage.publish("2", &["team:a"]).await), [2]);
+    }
+
+    async fn kinds_of_room_have_bounds_of_their_own(stage: kinds_apart()) {
+        // Each in one step, so that rooms of different bounds stand side by side.
+        for id in 0..40 {
+            stage.publish(&format!("e{id}"), &["user:a", "issue:a", "team:a", "project:a"]).await;
+        }
+        assert_eq!(ids(&stage.page("issue:a", None, 100).await), ["e38", "e39"]);
+        assert_eq!(stage.page("team:a", None, 100).await.publications.len(), 3);
+        assert_eq!(stage.page("user:a", None, 100).await.publications.len(), 40);
+        let by_bytes = stage.page("project:a", None, 100).await.publications.len();
+        assert!((1..30).contains(&by_bytes), "{by_bytes}");
+        let wanted = rooms(&["user:a", "issue:a", "team:a"]).into_iter().map(|room| (room, None)).collect();
+        let pages = stage.broker.history(wanted, 100).await.unwrap();
+        assert_eq!(pages.iter().map(|page| page.publications.len()).collect::<Vec<_>>(), [40, 2, 3]);
+    }
+
+    async fn kinds_of_room_have_a_time_of_their_own(stage: kinds_apart()) {
+        stage.publish("first", &["user:a", "team:a"]).await;
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while !stage.page("user:a", None, 10).await.publications.is_empty() {
+            assert!(tokio::time::Instant::now() < deadline);
+            stage.broker.sweep();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        stage.publish("second", &["user:a", "team:a"]).await;
+        assert_eq!(ids(&stage.page("team:a", None, 10).await), ["first", "second"]);
+        assert_eq!(stage.page("user:a", None, 10).await.latest.offset, 2);
     }
 
     async fn an_event_of_as_many_rooms_as_allowed_is_one_step(stage) {

@@ -14,7 +14,7 @@ use futures_util::future::BoxFuture;
 use roomcast_protocol::{Position, Published, Room};
 use tokio::time::Instant;
 
-use crate::broker::{Broker, Deliver, Page, Unavailable};
+use crate::broker::{Broker, Deliver, Page, RoomBounds, Unavailable};
 use crate::config::Config;
 use crate::publication::{Draft, Publication};
 use remembered::Remembered;
@@ -27,7 +27,7 @@ pub struct MemoryBroker {
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct State {
     streams: Streams,
     remembered: Remembered,
@@ -37,16 +37,22 @@ impl MemoryBroker {
     /// A broker with the configuration's bounds that delivers there.
     #[must_use]
     pub fn new(config: &Config, deliver: Deliver) -> Self {
-        let bounds = Bounds {
-            events: config.history_size,
-            age: config.history_ttl,
-            bytes: config.history_bytes,
-            total_bytes: config.history_total_bytes,
-            streams: config.max_streams,
-            idle: config.position_ttl,
-        };
-        let state = State { streams: Streams::new(bounds), remembered: Remembered::default() };
+        let bounds =
+            Bounds { total_bytes: config.history_total_bytes, streams: config.max_streams, idle: config.position_ttl };
+        let state = State { streams: Streams::new(&RoomBounds::of(config), bounds), remembered: Remembered::default() };
         Self { deliver, state: Mutex::new(state) }
+    }
+
+    /// The same state once more, apart from this one.
+    #[cfg(test)]
+    pub(crate) fn copy(&self) -> Self {
+        Self { deliver: self.deliver.clone(), state: Mutex::new(self.lock().clone()) }
+    }
+
+    /// Begins every stream anew.
+    #[cfg(test)]
+    pub(crate) fn begin_anew(&self) {
+        self.lock().streams.begin_anew();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -221,7 +227,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn kept_events_are_bounded_by_number_age_and_bytes() {
-        let (broker, _delivered) = broker(Config { history_size: 3, history_total_bytes: 1200, ..Config::serve() });
+        let (broker, _delivered) =
+            broker(Config { history_size: 3.into(), history_total_bytes: 1200, ..Config::serve() });
         let kept = |room: &str| broker.lock().streams.kept(&room.parse().unwrap()).len();
         for id in ["1", "2", "3", "4"] {
             publish(&broker, id, &["team:a"]).await;

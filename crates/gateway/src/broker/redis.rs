@@ -14,6 +14,9 @@ mod message;
 #[cfg(test)]
 mod outages;
 mod scripts;
+#[cfg(test)]
+mod secure;
+mod trust;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;

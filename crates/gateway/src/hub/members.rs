@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use roomcast_protocol::{Position, Room};
+use roomcast_protocol::{Epoch, Position, Room};
 
 use crate::fault::{self, Fault};
 use crate::hub::ConnectionId;
@@ -81,6 +81,8 @@ pub(super) struct Seat {
     pub(super) member: usize,
     /// Where delivery has come to; `None` until the start is known, while the member is on hold.
     pub(super) after: Option<Position>,
+    /// A former life of the stream: what still comes of it is late.
+    pub(super) former: Option<Epoch>,
 }
 
 /// How an event at a position fits a seat.
@@ -103,11 +105,18 @@ impl Seat {
             (Some(after), Some(position)) => (after, position),
         };
         match after.is_before(&position) {
+            None if self.former == Some(position.epoch) => Fit::Behind,
             Some(false) if fault::is_built_in(Fault::Redelivery) => Fit::Next,
             Some(true) if position.offset == after.offset + 1 => Fit::Next,
             Some(false) => Fit::Behind,
             Some(true) | None => Fit::Ahead,
         }
+    }
+
+    /// Where delivery has come to, unless that is the position or lies behind it. Of two lives of a stream nobody here knows
+    /// which is the later one.
+    pub(super) fn short_of(&self, position: Position) -> Option<Position> {
+        self.after.filter(|after| after.is_before(&position) != Some(false))
     }
 }
 

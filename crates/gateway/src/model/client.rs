@@ -9,6 +9,8 @@ use roomcast_protocol::{ErrorCode, Position, Room, ServerMessage};
 use serde_json::json;
 
 use super::traffic::Traffic;
+use super::truth::{Applied, Truth};
+use super::world::unfilled;
 use crate::auth::Identity;
 use crate::frame::Frame;
 use crate::node::Node;
@@ -18,6 +20,8 @@ use crate::session::{Incoming, Session};
 /// One client, with the connection that it has at the moment.
 pub(super) struct Client {
     index: usize,
+    /// The node that it is or was connected to.
+    node: usize,
     connection: Option<Connection>,
     /// What it knows: the last position in each room, kept over connections.
     positions: BTreeMap<Room, Position>,
@@ -29,6 +33,7 @@ pub(super) struct Client {
     restarting: BTreeSet<Room>,
     /// Whether its connection has a hole that was not repaired yet.
     has_hole: bool,
+    applied: Applied,
     /// What happens while it asks.
     traffic: Arc<Traffic>,
 }
@@ -39,14 +44,34 @@ struct Connection {
 }
 
 impl Client {
-    pub(super) fn new(node: &Arc<Node>, index: usize, traffic: Arc<Traffic>) -> Self {
-        let connection = Some(Connection::new(node, index));
-        let (positions, rooms, wanted) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        Self { index, connection, positions, rooms, wanted, restarting: BTreeSet::new(), has_hole: false, traffic }
+    /// A client that is not connected yet.
+    pub(super) fn new(index: usize, truth: Arc<Truth>, traffic: Arc<Traffic>) -> Self {
+        Self {
+            index,
+            node: 0,
+            connection: None,
+            positions: BTreeMap::new(),
+            rooms: BTreeSet::new(),
+            wanted: BTreeSet::new(),
+            restarting: BTreeSet::new(),
+            has_hole: false,
+            applied: Applied::new(index, truth),
+            traffic,
+        }
     }
 
     pub(super) fn index(&self) -> usize {
         self.index
+    }
+
+    /// The node that it is connected to.
+    pub(super) fn node(&self) -> Option<usize> {
+        self.connection.is_some().then_some(self.node)
+    }
+
+    /// Compares everything that it ever applied with the truth.
+    pub(super) fn check(&self) {
+        self.applied.check();
     }
 
     pub(super) fn rooms(&self) -> Vec<Room> {
@@ -82,8 +107,9 @@ impl Client {
     }
 
     /// Connects and resumes all rooms in one request, which breaks after `patience` batches of frames.
-    pub(super) async fn reconnect(&mut self, node: &Arc<Node>, patience: Option<usize>) {
+    pub(super) async fn reconnect(&mut self, index: usize, node: &Arc<Node>, patience: Option<usize>) {
         self.disconnect();
+        self.node = index;
         self.connection = Some(Connection::new(node, self.index));
         if !self.wanted.is_empty() {
             let since: BTreeMap<_, _> =
@@ -161,8 +187,9 @@ impl Client {
     }
 
     fn apply(&mut self, frame: &Frame) {
-        match ServerMessage::parse(frame.as_str()).unwrap() {
+        match ServerMessage::parse(&unfilled(frame.as_str())).unwrap() {
             ServerMessage::Event(event) => {
+                let id = event.event_id.expect("an event has an id");
                 for (room, position) in event.positions {
                     if self.restarting.contains(&room) {
                         continue;
@@ -184,6 +211,7 @@ impl Client {
                         "client {}: a hole or a repeat in {room}",
                         self.index
                     );
+                    self.applied.add(&room, position, id.clone());
                     self.positions.insert(room, position);
                 }
             }
@@ -202,6 +230,7 @@ impl Client {
         match outcome {
             RoomOutcome::Subscribed { position, .. } | RoomOutcome::Gap { position, .. } => {
                 // Whoever subscribes without a position, or is told of a gap, loads the state anew.
+                self.applied.start(&room, position);
                 self.positions.insert(room.clone(), position);
                 self.rooms.insert(room);
             }

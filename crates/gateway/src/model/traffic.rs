@@ -6,8 +6,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::watch;
 
-use super::{event, some_rooms};
-use crate::node::Node;
+use super::store::Store;
+use super::world::{event, some_rooms};
 
 /// Publishes as long as somebody asks something.
 pub(super) struct Traffic {
@@ -15,9 +15,9 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
-    pub(super) fn start(node: &Arc<Node>, seed: u64) -> Arc<Self> {
+    pub(super) fn start(store: &Arc<Store>, seed: u64) -> Arc<Self> {
         let is_busy = watch::channel(false).0;
-        let (node, mut busy) = (node.clone(), is_busy.subscribe());
+        let (store, mut busy) = (store.clone(), is_busy.subscribe());
         tokio::spawn(async move {
             let mut random = StdRng::seed_from_u64(seed ^ 0x7_aff1c);
             let mut published = 0;
@@ -27,7 +27,7 @@ impl Traffic {
                     tokio::task::yield_now().await;
                 }
                 published += 1;
-                let _ = node.broker.publish(event(&format!("traffic-{published}"), some_rooms(&mut random))).await;
+                let _ = store.publish(event(&format!("traffic-{published}"), some_rooms(&mut random))).await;
             }
         });
         Arc::new(Self { is_busy })

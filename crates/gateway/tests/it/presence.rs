@@ -232,7 +232,7 @@ async fn a_state_comes_before_the_replay() {
 
 #[tokio::test(start_paused = true)]
 async fn changes_during_a_replay_come_behind_it() {
-    let gateway = start(Config { history_bytes: 64 << 20, max_queue_bytes: 256 << 10, ..config() });
+    let gateway = start(Config { history_bytes: (64 << 20).into(), max_queue_bytes: 256 << 10, ..config() });
     let filler = "x".repeat(16 << 10);
     let event = |number: u64| json!({"type": "custom.event", "payload": {"number": number, "filler": filler}, "rooms": ["team:a"]});
     let first = publish(&gateway, event(0)).await["positions"]["team:a"].clone();

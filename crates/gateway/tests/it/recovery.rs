@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use roomcast_gateway::per_kind::PerKind;
 use roomcast_gateway::{Config, Gateway, Service};
 use roomcast_protocol::event::Event;
 use roomcast_protocol::{NewEvent, Position, Room};
@@ -62,7 +63,7 @@ async fn an_idle_room_resumes_as_nothing_missed() {
 
 #[tokio::test]
 async fn what_cannot_be_recovered_is_told_with_its_reason_and_nothing_is_replayed() {
-    let gateway = start(Config { history_size: 3, recovery_limit: Some(2), ..config() });
+    let gateway = start(Config { history_size: 3.into(), recovery_limit: Some(2), ..config() });
     let mut positions = Vec::new();
     for number in 1..=6 {
         positions.push(tell(&gateway, number, &["team:a"]).await["team:a"]);
@@ -85,6 +86,29 @@ async fn what_cannot_be_recovered_is_told_with_its_reason_and_nothing_is_replaye
     let mut client = reader(&gateway).await;
     resume(&mut client, json!({ "team:a": positions[3] })).await;
     assert_eq!(numbers(&mut client, 2).await, [5, 6]);
+}
+
+#[tokio::test]
+async fn without_a_limit_all_that_the_kind_of_room_keeps_is_replayed() {
+    let history_size = PerKind { others: 2, kinds: [("user".to_owned(), 5), ("issue".to_owned(), 1)].into() };
+    let gateway = start(Config { history_size, ..config() });
+    let mut client = reader(&gateway).await;
+    let rooms = ["user:user_1", "team:a", "issue:b"];
+    let joined = client.subscribe(&rooms).await;
+    drop(client);
+    for number in 0..5 {
+        tell(&gateway, number, &["user:user_1"]).await;
+    }
+    for number in 0..3 {
+        tell(&gateway, number, &["team:a"]).await;
+    }
+    tell(&gateway, 9, &["issue:b"]).await;
+    let mut client = reader(&gateway).await;
+    let since: BTreeMap<_, _> = rooms.iter().map(|room| (room, &joined[*room]["position"])).collect();
+    let outcome = resume(&mut client, json!(since)).await;
+    assert_eq!((&outcome["user:user_1"]["recovered"], &outcome["issue:b"]["recovered"]), (&json!(5), &json!(1)));
+    assert_eq!(outcome["team:a"]["reason"], "history_truncated");
+    assert_eq!(numbers(&mut client, 6).await, [9, 0, 1, 2, 3, 4]);
 }
 
 #[tokio::test]
@@ -126,7 +150,7 @@ async fn since_on_a_room_that_is_joined_restarts_it() {
 
 #[tokio::test]
 async fn a_replay_larger_than_the_queue_is_paced_by_the_socket() {
-    let gateway = start(Config { history_bytes: 64 << 20, max_queue_bytes: 256 << 10, ..config() });
+    let gateway = start(Config { history_bytes: (64 << 20).into(), max_queue_bytes: 256 << 10, ..config() });
     let mut client = reader(&gateway).await;
     let position = client.subscribe(&["team:a"]).await["team:a"]["position"].clone();
     drop(client);
@@ -144,7 +168,7 @@ async fn a_replay_larger_than_the_queue_is_paced_by_the_socket() {
 
 #[tokio::test]
 async fn more_live_events_than_a_hold_keeps_are_told_as_a_gap_behind_the_replay() {
-    let gateway = start(Config { history_size: 10_000, max_queue_bytes: 8 << 20, ..config() });
+    let gateway = start(Config { history_size: 10_000.into(), max_queue_bytes: 8 << 20, ..config() });
     let mut client = reader(&gateway).await;
     let position = client.subscribe(&["team:a"]).await["team:a"]["position"].clone();
     drop(client);
@@ -221,7 +245,7 @@ impl Wanderer {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn whoever_comes_and_goes_under_load_has_every_event_in_order() {
-    let gateway = start(Config { history_size: 100_000, messages_per_minute: 10_000, ..config() });
+    let gateway = start(Config { history_size: 100_000.into(), messages_per_minute: 10_000, ..config() });
     let wanderers: Vec<_> = (0..4)
         .map(|_| {
             let wanderer = Wanderer { positions: BTreeMap::new(), seen: 0, gaps: 0 };

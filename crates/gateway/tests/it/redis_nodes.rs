@@ -102,7 +102,7 @@ async fn messages_on_the_bus_that_are_not_understood_are_counted() {
 #[tokio::test]
 async fn emptied_and_trimmed_streams_are_told_as_gaps() {
     let server = RedisServer::start();
-    let gateway = node_with(Config { history_size: 2, ..config() }, &server).await;
+    let gateway = node_with(Config { history_size: 2.into(), ..config() }, &server).await;
     let position = publish(&gateway, event("1", &["team:a"])).await["positions"]["team:a"].clone();
     for id in ["2", "3", "4"] {
         publish(&gateway, event(id, &["team:a"])).await;

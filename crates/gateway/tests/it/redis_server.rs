@@ -1,7 +1,7 @@
 //! A real redis-server of a test's own: its own port, its own folder, gone with the test.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -11,12 +11,23 @@ use rustix::process::{Pid, Signal, kill_process};
 /// Long enough for a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The file of the authority that has certified a server.
+const AUTHORITY: &str = "authority.pem";
+
 /// A server. Dropping it ends it.
 pub(crate) struct RedisServer {
     child: Child,
     pub(crate) port: u16,
     folder: PathBuf,
     options: Vec<String>,
+    is_secure: bool,
+}
+
+/// What a server proves over TLS that it is, and by whose word; in PEM.
+pub(crate) struct Identity {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+    pub(crate) authority: String,
 }
 
 #[allow(dead_code, reason = "each binary of tests uses its part")]
@@ -28,10 +39,24 @@ impl RedisServer {
 
     /// The same with more options, such as `["--requirepass", "x"]`.
     pub(crate) fn start_with(options: &[&str]) -> Self {
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        Self::launch_in(folder(), free_port(), options, false)
+    }
+
+    /// The same over TLS only.
+    pub(crate) fn start_secure(identity: &Identity, options: &[&str]) -> Self {
         let (folder, port) = (folder(), free_port());
-        let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+        let mut all: Vec<String> = secure_lines(&folder, port, identity)
+            .iter()
+            .flat_map(|(name, value)| [format!("--{name}"), value.clone()])
+            .collect();
+        all.extend(options.iter().map(|option| (*option).to_owned()));
+        Self::launch_in(folder, port, all, true)
+    }
+
+    fn launch_in(folder: PathBuf, port: u16, options: Vec<String>, is_secure: bool) -> Self {
         let child = launch(port, &folder, &options);
-        let server = Self { child, port, folder, options };
+        let server = Self { child, port, folder, options, is_secure };
         server.await_answer();
         server
     }
@@ -39,21 +64,39 @@ impl RedisServer {
     /// A sentinel that watches the primary on that port, and finds two of three enough to replace it.
     pub(crate) fn sentinel(name: &str, primary: u16) -> Self {
         let (folder, port) = (folder(), free_port());
+        Self::sentinel_in(folder, port, &format!("port {port}\n"), name, primary, false)
+    }
+
+    /// The same over TLS only, also to the primary.
+    pub(crate) fn secure_sentinel(name: &str, primary: u16, identity: &Identity) -> Self {
+        let (folder, port) = (folder(), free_port());
+        let lines = secure_lines(&folder, port, identity);
+        let lines: String = lines.iter().map(|(name, value)| format!("{name} {value}\n")).collect();
+        Self::sentinel_in(folder, port, &lines, name, primary, true)
+    }
+
+    fn sentinel_in(folder: PathBuf, port: u16, lines: &str, name: &str, primary: u16, is_secure: bool) -> Self {
         let text = format!(
-            "port {port}\nbind 127.0.0.1\nsentinel monitor {name} 127.0.0.1 {primary} 2\n\
+            "{lines}bind 127.0.0.1\nsentinel monitor {name} 127.0.0.1 {primary} 2\n\
              sentinel down-after-milliseconds {name} 500\nsentinel failover-timeout {name} 3000\n"
         );
         // A sentinel keeps what it learns in its configuration.
         std::fs::write(folder.join("sentinel.conf"), text).unwrap();
         let mut command = Command::new("redis-server");
         command.arg(folder.join("sentinel.conf")).arg("--sentinel").arg("--dir").arg(&folder);
-        let server = Self { child: spawn(&mut command), port, folder, options: Vec::new() };
+        let server = Self { child: spawn(&mut command), port, folder, options: Vec::new(), is_secure };
         server.await_answer();
         server
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        let scheme = if self.is_secure { "rediss" } else { "redis" };
+        format!("{scheme}://127.0.0.1:{}", self.port)
+    }
+
+    /// The file of the authority that has certified the server.
+    pub(crate) fn authorities(&self) -> PathBuf {
+        self.folder.join(AUTHORITY)
     }
 
     /// Runs a command, and answers what the server said, errors included.
@@ -93,7 +136,13 @@ impl RedisServer {
     }
 
     fn connection(&self) -> redis::RedisResult<redis::Connection> {
-        let client = redis::Client::open(self.url())?;
+        let client = if self.is_secure {
+            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+            let root_cert = Some(std::fs::read(self.authorities())?);
+            redis::Client::build_with_tls(self.url(), redis::TlsCertificates { client_tls: None, root_cert })?
+        } else {
+            redis::Client::open(self.url())?
+        };
         let connection = client.get_connection_with_timeout(Duration::from_secs(2))?;
         connection.set_read_timeout(Some(Duration::from_secs(5)))?;
         Ok(connection)
@@ -159,7 +208,8 @@ impl RedisServer {
 
     fn answers(&self) -> bool {
         let said = self.command(&["PING"]);
-        said == "PONG" || said.contains("NOAUTH") || said.contains("Authentication")
+        // One whose certificate a test has spoilt answers as well.
+        ["PONG", "NOAUTH", "Authentication", "certificate"].iter().any(|answer| said.contains(answer))
     }
 }
 
@@ -171,10 +221,28 @@ impl Drop for RedisServer {
     }
 }
 
-fn launch(port: u16, folder: &std::path::Path, options: &[String]) -> Child {
+fn launch(port: u16, folder: &Path, options: &[String]) -> Child {
     let mut command = Command::new("redis-server");
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--repl-diskless-sync-delay", "0"]);
     spawn(command.arg("--dir").arg(folder).args(options))
+}
+
+/// Writes the server's identity down; what a configuration says of it.
+fn secure_lines(folder: &Path, port: u16, identity: &Identity) -> [(&'static str, String); 7] {
+    let write = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    [
+        ("port", "0".into()),
+        ("tls-port", port.to_string()),
+        ("tls-cert-file", write("server.pem", &identity.certificate)),
+        ("tls-key-file", write("server.key", &identity.key)),
+        ("tls-ca-cert-file", write(AUTHORITY, &identity.authority)),
+        ("tls-auth-clients", "no".into()),
+        ("tls-replication", "yes".into()),
+    ]
 }
 
 fn spawn(command: &mut Command) -> Child {

@@ -11,7 +11,7 @@ use crate::broker::REMEMBERED;
 const MOST: usize = 500_000;
 
 /// Ids by room, for [`REMEMBERED`].
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Remembered {
     positions: HashMap<(Room, EventId), Position>,
     /// The same ids by age.

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use roomcast_protocol::server::GapReason;
 use roomcast_protocol::{Epoch, Position};
 
-use crate::broker::Page;
+use crate::broker::{Page, RoomBounds};
 use crate::fault::{self, Fault};
 use crate::publication::Publication;
 
 /// One room's stream.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Stream {
     epoch: Epoch,
     /// The last offset given.
@@ -27,7 +27,7 @@ pub(super) struct Stream {
 }
 
 /// A kept event.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Kept {
     /// Its place among the kept events of all streams, oldest first.
     pub(super) sequence: u64,
@@ -82,6 +82,11 @@ impl Stream {
         }
         let behind = usize::try_from(self.offset - since.offset).unwrap_or(usize::MAX);
         if behind > self.kept.len() { Err(GapReason::HistoryTruncated) } else { Ok(behind) }
+    }
+
+    /// Whether more is kept than may be.
+    pub(super) fn exceeds(&self, bounds: RoomBounds) -> bool {
+        self.kept.len() > bounds.events || self.bytes > bounds.bytes
     }
 
     /// Forgets the oldest kept event.

@@ -8,18 +8,13 @@ use roomcast_protocol::{Position, Room};
 use tokio::time::Instant;
 
 use super::stream::{Kept, Stream};
-use crate::broker::{Page, Unavailable};
+use crate::broker::{Page, RoomBounds, Unavailable};
+use crate::per_kind::PerKind;
 use crate::publication::Publication;
 
-/// How much is kept.
+/// How much is kept in all.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
-    /// Events per room.
-    pub(super) events: usize,
-    /// Age of an event.
-    pub(super) age: Duration,
-    /// Bytes per room.
-    pub(super) bytes: usize,
     /// Bytes in all rooms.
     pub(super) total_bytes: usize,
     /// Streams, held or not.
@@ -29,12 +24,11 @@ pub(super) struct Bounds {
 }
 
 /// The streams by room.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Streams {
     bounds: Bounds,
     by_room: HashMap<Room, Stream>,
-    /// Kept events of all streams by age: whose they are, and since when.
-    ages: BTreeMap<u64, (Room, Instant)>,
+    classes: PerKind<Class>,
     /// Streams that nobody holds, by the time since when.
     idle: BTreeMap<u64, (Room, Instant)>,
     bytes: usize,
@@ -42,9 +36,19 @@ pub(super) struct Streams {
     sequence: u64,
 }
 
+/// The rooms that have the same bounds.
+#[derive(Debug, Clone)]
+struct Class {
+    bounds: RoomBounds,
+    /// Kept events of all their streams by age: whose they are, and since when. Who is older goes first, since all may
+    /// become equally old.
+    ages: BTreeMap<u64, (Room, Instant)>,
+}
+
 impl Streams {
-    pub(super) fn new(bounds: Bounds) -> Self {
-        Self { bounds, by_room: HashMap::new(), ages: BTreeMap::new(), idle: BTreeMap::new(), bytes: 0, sequence: 0 }
+    pub(super) fn new(per_room: &PerKind<RoomBounds>, bounds: Bounds) -> Self {
+        let classes = per_room.map(|bounds| Class { bounds: *bounds, ages: BTreeMap::new() });
+        Self { bounds, by_room: HashMap::new(), classes, idle: BTreeMap::new(), bytes: 0, sequence: 0 }
     }
 
     /// Holds each room once more; all of them or none.
@@ -104,21 +108,29 @@ impl Streams {
         let bytes = publication.cost();
         self.sequence += 1;
         stream.keep(Kept { sequence: self.sequence, publication: publication.clone(), bytes });
-        self.ages.insert(self.sequence, (room.clone(), now));
         self.bytes += bytes;
-        while self.by_room.get(room).is_some_and(|stream| self.bounds.are_exceeded_by(stream)) {
+        let class = self.classes.of_mut(room.kind());
+        class.ages.insert(self.sequence, (room.clone(), now));
+        let bounds = class.bounds;
+        while self.by_room.get(room).is_some_and(|stream| stream.exceeds(bounds)) {
             self.forget_oldest(room);
         }
         while self.bytes > self.bounds.total_bytes {
-            let Some(room) = self.ages.values().next().map(|(room, _)| room.clone()) else { break };
+            let Some(room) = self.oldest() else { break };
             self.forget_oldest(&room);
         }
+    }
+
+    /// The room of the oldest event of all.
+    fn oldest(&self) -> Option<Room> {
+        let oldest = self.classes.values().filter_map(|class| class.ages.first_key_value());
+        oldest.min_by_key(|(sequence, _)| **sequence).map(|(_, (room, _))| room.clone())
     }
 
     fn forget_oldest(&mut self, room: &Room) {
         if let Some(kept) = self.by_room.get_mut(room).and_then(Stream::forget_oldest) {
             self.bytes -= kept.bytes;
-            self.ages.remove(&kept.sequence);
+            self.classes.of_mut(room.kind()).ages.remove(&kept.sequence);
         }
     }
 
@@ -126,7 +138,7 @@ impl Streams {
         let Some(stream) = self.by_room.remove(room) else { return };
         self.bytes -= stream.bytes;
         for kept in &stream.kept {
-            self.ages.remove(&kept.sequence);
+            self.classes.of_mut(room.kind()).ages.remove(&kept.sequence);
         }
         if let Some(idle) = stream.idle {
             self.idle.remove(&idle);
@@ -135,12 +147,8 @@ impl Streams {
 
     /// Forgets events and streams whose time is over.
     pub(super) fn sweep(&mut self, now: Instant) {
-        while let Some((room, since)) = self.ages.values().next().cloned() {
-            if now.saturating_duration_since(since) < self.bounds.age {
-                break;
-            }
-            self.forget_oldest(&room);
-        }
+        let too_old: Vec<Room> = self.classes.values().flat_map(|class| class.too_old(now)).cloned().collect();
+        too_old.iter().for_each(|room| self.forget_oldest(room));
         while let Some((room, since)) = self.idle.values().next().cloned() {
             if now.saturating_duration_since(since) < self.bounds.idle {
                 break;
@@ -165,6 +173,12 @@ impl Streams {
     }
 
     #[cfg(test)]
+    pub(super) fn begin_anew(&mut self) {
+        let rooms: Vec<Room> = self.by_room.keys().cloned().collect();
+        rooms.iter().for_each(|room| self.drop_stream(room));
+    }
+
+    #[cfg(test)]
     pub(super) fn kept(&self, room: &Room) -> Vec<Arc<Publication>> {
         self.by_room
             .get(room)
@@ -173,12 +187,15 @@ impl Streams {
 
     #[cfg(test)]
     pub(super) fn totals(&self) -> (usize, usize, usize, usize) {
-        (self.by_room.len(), self.ages.len(), self.idle.len(), self.bytes)
+        let events = self.classes.values().map(|class| class.ages.len()).sum();
+        (self.by_room.len(), events, self.idle.len(), self.bytes)
     }
 }
 
-impl Bounds {
-    fn are_exceeded_by(&self, stream: &Stream) -> bool {
-        stream.kept.len() > self.events || stream.bytes > self.bytes
+impl Class {
+    /// For each event whose time is over its room.
+    fn too_old(&self, now: Instant) -> impl Iterator<Item = &Room> {
+        let is_over = move |since: Instant| now.saturating_duration_since(since) >= self.bounds.age;
+        self.ages.values().take_while(move |(_, since)| is_over(*since)).map(|(room, _)| room)
     }
 }

@@ -14,6 +14,7 @@ use redis::{
     PushInfo, RedisError,
 };
 
+use super::trust::{self, Authorities};
 use crate::config::{Config, InvalidConfig};
 
 /// How long connecting may take, with the handshake: another continent answers within it.
@@ -57,15 +58,26 @@ impl Address {
                 "found a value that is not shown; expected redis://user:password@host:port/db, or rediss:// for TLS",
             )
         })?;
+        let authorities = match &config.redis_ca {
+            Some(_) if !matches!(server.addr(), ConnectionAddr::TcpTls { .. }) => {
+                return Err(invalid("REDIS_CA", "expected a REDIS_URL with rediss:// beside it"));
+            }
+            Some(path) => Some(Authorities::read(path).map_err(|problem| invalid("REDIS_CA", &problem))?),
+            None => None,
+        };
+        let trusted = |server: ConnectionInfo| match &authorities {
+            Some(authorities) => authorities.trusted(server).map_err(|error| invalid("REDIS_CA", &error.to_string())),
+            None => Ok(server),
+        };
         let sentinels = config.redis_sentinels.0.iter().map(|address| {
             let url = if address.contains("://") { address.clone() } else { format!("redis://{address}") };
             let sentinel = parse(&url).ok_or_else(|| invalid("REDIS_SENTINELS", "expected addresses as host:port"))?;
             // Sentinels speak the older protocol in every version.
             let settings = sentinel.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
-            Ok(sentinel.set_redis_settings(settings))
+            trusted(sentinel.set_redis_settings(settings))
         });
         Ok(Self {
-            server,
+            server: trusted(server)?,
             sentinels: sentinels.collect::<Result<_, _>>()?,
             primary: config.redis_master.clone().unwrap_or_default(),
         })
@@ -172,6 +184,9 @@ pub(super) async fn within<T>(
 
 /// What an error means, in words that hold nothing of the configuration.
 fn failure(error: &RedisError) -> Failure {
+    if let Some(refusal) = trust::refusal(error) {
+        return refusal;
+    }
     // A server that closes while it greets may be starting.
     let code = error.code().unwrap_or_default();
     match (error.kind(), code) {

@@ -1,8 +1,8 @@
 -- The kept events of rooms behind a position, or the newest.
--- ARGV[7]: the most events of a room; [8] bytes after which no further room is read; then for each room the epoch and the
--- offset behind which events are wanted, both empty for the newest.
+-- ARGV[4]: the most events of a room; [5] bytes after which no further room is read; then for each room the epoch and the
+-- offset behind which events are wanted, both empty for the newest, and its bounds.
 -- Answers for each room that was read: latest position, gap or '', offset at the page's end, 1 when more follow, the texts.
-local limit, budget = tonumber(ARGV[7]), tonumber(ARGV[8])
+local limit, budget = tonumber(ARGV[4]), tonumber(ARGV[5])
 local pages, bytes = {}, 0
 for index = 2, #KEYS, 2 do
   if bytes > budget then
@@ -10,11 +10,12 @@ for index = 2, #KEYS, 2 do
   end
   local counter, history = KEYS[index], KEYS[index + 1]
   local epoch, offset = stream(counter, history)
-  local kept = trim(counter, history)
-  local since, gap = ARGV[7 + index], ''
+  local place = 1 + index / 2 * 5
+  local kept = trim(counter, history, place + 2)
+  local since, gap = ARGV[place], ''
   local behind = math.min(kept, limit)
   if since ~= '' then
-    local from = tonumber(ARGV[8 + index])
+    local from = tonumber(ARGV[place + 1])
     behind = offset - from
     if since ~= epoch or from > offset then
       behind, gap = 0, 'epoch'

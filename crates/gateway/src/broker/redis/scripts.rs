@@ -9,8 +9,9 @@ use roomcast_protocol::server::GapReason;
 use roomcast_protocol::{Epoch, Position, Room};
 
 use super::message;
-use crate::broker::{Page, REMEMBERED};
+use crate::broker::{Page, REMEMBERED, RoomBounds};
 use crate::config::Config;
+use crate::per_kind::PerKind;
 use crate::publication::Draft;
 
 /// After so many bytes of events a call reads no further room: an answer should not keep others waiting.
@@ -32,9 +33,7 @@ pub(crate) struct Scripts {
     channels: String,
     /// Counters live this long without being touched, in milliseconds.
     counter_ttl: u128,
-    history_ttl: u128,
-    events: usize,
-    bytes: usize,
+    bounds: PerKind<RoomBounds>,
 }
 
 /// Which data a script is for: refused when they are no longer those.
@@ -72,9 +71,7 @@ impl Scripts {
             channels: format!("{prefix}{database}:room:"),
             prefix,
             counter_ttl: (config.position_ttl + slack).as_millis().max(1),
-            history_ttl: config.history_ttl.as_millis().max(1),
-            events: config.history_size,
-            bytes: config.history_bytes,
+            bounds: RoomBounds::of(config),
         }
     }
 
@@ -135,6 +132,7 @@ impl Scripts {
         for room in &draft.rooms {
             call.key(self.counter(room)).key(self.history_key(room));
             call.key(format!("{}id:{room}:{}", self.prefix, draft.event_id)).arg(room.as_str());
+            self.add_bounds(&mut call, room);
         }
         call
     }
@@ -154,15 +152,21 @@ impl Scripts {
                 Some(since) => call.arg(since.epoch.to_string()).arg(since.offset),
                 None => call.arg("").arg(""),
             };
+            self.add_bounds(&mut call, room);
         }
         call
     }
 
     fn begin(&self, script: &'static Script, server: &Server) -> ScriptInvocation<'static> {
         let mut call = script.key(self.life());
-        call.arg(&server.run).arg(new_epoch());
-        call.arg(self.counter_ttl.to_string()).arg(self.history_ttl.to_string()).arg(self.events).arg(self.bytes);
+        call.arg(&server.run).arg(new_epoch()).arg(self.counter_ttl.to_string());
         call
+    }
+
+    /// How much may be kept of a room: time to live in milliseconds, events, bytes.
+    fn add_bounds(&self, call: &mut ScriptInvocation<'static>, room: &Room) {
+        let RoomBounds { age, events, bytes } = self.bounds.of(room.kind());
+        call.arg(age.as_millis().max(1).to_string()).arg(*events).arg(*bytes);
     }
 
     fn life(&self) -> String {

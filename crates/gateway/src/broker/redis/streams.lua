@@ -1,7 +1,7 @@
 -- What the scripts on streams have in common. A script is this text with one of the others behind it.
 -- KEYS[1]: life; then for each room its counter and its history, and more as the script says.
--- ARGV[1]: run; [2] epoch for streams that begin; [3] time to live of counters, ms; [4] of history, ms;
--- [5] events and [6] bytes kept in a room.
+-- ARGV[1]: run; [2] epoch for streams that begin; [3] time to live of counters, ms. A room's bounds are three more, as the
+-- script says: time to live of its history, ms, then events and bytes kept.
 
 -- What an entry takes beside its text: an estimate for the budget.
 local ENTRY = 160
@@ -32,15 +32,16 @@ local function stream(counter, history)
   return found[1], tonumber(found[2])
 end
 
--- Forgets events that are too many, too large together or too old; answers how many are left.
-local function trim(counter, history)
+-- Forgets events that are too many, too large together or too old by the bounds from ARGV[first]; answers how many are left.
+local function trim(counter, history, first)
+  local age, most, budget = tonumber(ARGV[first]), tonumber(ARGV[first + 1]), tonumber(ARGV[first + 2])
   local count = redis.call('XLEN', history)
   local before = tonumber(redis.call('HGET', counter, 'bytes')) or 0
   local bytes = before
   while count > 0 do
     local oldest = redis.call('XRANGE', history, '-', '+', 'COUNT', 1)[1]
     local at, text = tonumber(oldest[2][2]), oldest[2][4]
-    if count <= tonumber(ARGV[5]) and bytes <= tonumber(ARGV[6]) and now - at < tonumber(ARGV[4]) then
+    if count <= most and bytes <= budget and now - at < age then
       break
     end
     redis.call('XDEL', history, oldest[1])
