@@ -112,6 +112,13 @@ describe('with a gateway', () => {
     }
   });
 
+  test('the user of the operations page is disconnected as it says', async () => {
+    const { token } = await (await call('POST', '/dev/token', { userId: 'the_admin', grants: { '*': ['admin'] } })).json();
+    shell.variables.ADMIN_TOKEN = token;
+    const answer = await shell.run(operations.take('sh', 'curl -X POST -H "Authorization: Bearer $ADMIN_TOKEN"'));
+    assert.deepEqual(JSON.parse(answer), { disconnected: 0 });
+  });
+
   test('the file of settings that the operations page shows can be used, and its commands work', async () => {
     writeFileSync(`${shell.folder}/roomcast.toml`, operations.take('toml'));
     const told = await shell.run(operations.take('sh', 'JWT_SECRET=$(openssl rand -hex 32) roomcast check-config'));
