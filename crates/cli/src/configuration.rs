@@ -124,10 +124,10 @@ impl Configuration {
     /// Checks the secret alone, for what runs no gateway.
     ///
     /// # Errors
-    /// When it is missing or too short.
+    /// When there is none, or one that cannot be used.
     pub(crate) fn check_secret(&self) -> Result<(), Failure> {
         match self.config.validate() {
-            Err(error) if error.key == "JWT_SECRET" => Err(self.cannot_work(&error)),
+            Err(error) if error.key.starts_with("JW") => Err(self.cannot_work(&error)),
             _ => Ok(()),
         }
     }

@@ -1,17 +1,24 @@
 //! Authentication: from a token to an identity.
 //!
-//! Owns what makes a token good: its signature (HS256 with the configured secret, whatever the token says of itself), its
-//! times, its user and its claims. Which rooms it opens is [`access`](crate::access)'s to say.
+//! Owns what makes a token good: its signature by one of the gateway's [`keys`], whatever the token says of itself, its times, its
+//! user and its claims. Which rooms it opens is [`access`](crate::access)'s to say.
+
+pub(crate) mod jwks;
+mod keys;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, Validation};
 use roomcast_protocol::{Grants, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
-use crate::config::{Config, Secret};
+use crate::config::{Config, InvalidConfig};
+use crate::outbound;
+use jwks::Jwks;
+use keys::{Key, Keys};
 
 /// Clocks of back end and gateway may differ by this much.
 pub const LEEWAY: Duration = Duration::from_secs(5);
@@ -52,6 +59,9 @@ pub enum BadToken {
     /// Not a JWT, another algorithm, or over 8 KiB.
     #[error("the token is malformed")]
     Malformed,
+    /// Names a key that neither the configuration nor the key set has.
+    #[error("the token's key is not known")]
+    UnknownKey,
     /// Signed by somebody else, or not at all.
     #[error("the token's signature is not valid")]
     Signature,
@@ -99,8 +109,12 @@ struct Minted<'a> {
 
 /// Checks tokens, and mints them for development and the command line.
 pub struct Authenticator {
-    decoding: DecodingKey,
-    encoding: EncodingKey,
+    /// Of the configuration itself.
+    own: Keys,
+    /// Those behind an address.
+    jwks: Option<Arc<Jwks>>,
+    /// Signs what is minted; `None` when there is no secret.
+    encoding: Option<EncodingKey>,
     validation: Validation,
     issuer: Option<String>,
     audience: Option<String>,
@@ -123,11 +137,23 @@ impl Identity {
 }
 
 impl Authenticator {
-    /// For the secret, issuer and audience of the configuration.
-    #[must_use]
-    pub fn new(config: &Config, clock: Clock) -> Self {
-        let secret = config.jwt_secret.as_ref().map_or(&[][..], Secret::as_bytes);
-        // The key decides the algorithm, never the token.
+    /// For the keys, issuer and audience of the configuration.
+    ///
+    /// # Errors
+    /// [`InvalidConfig`] when there are no keys, or they cannot be read.
+    pub fn new(config: &Config, clock: Clock) -> Result<Self, InvalidConfig> {
+        let invalid = |key, problem| InvalidConfig { key, problem };
+        let mut own = Keys::of_secrets(config);
+        if let Some(path) = &config.jwt_public_key_file {
+            let of_file = |problem| invalid("JWT_PUBLIC_KEY_FILE", format!("{}: {problem}", path.display()));
+            let text = std::fs::read_to_string(path).map_err(|error| of_file(error.to_string()))?;
+            own.extend(Keys::of_pem(&text).map_err(of_file)?);
+        }
+        let jwks = config.jwks_url.as_deref().map(|url| {
+            let address = outbound::address(url).map_err(|expected| format!("expected {expected}"))?;
+            Jwks::new(address).map(Arc::new).map_err(|error| error.to_string())
+        });
+        let jwks = jwks.transpose().map_err(|problem| invalid("JWKS_URL", problem))?;
         let mut validation = Validation::new(Algorithm::HS256);
         validation.required_spec_claims.clear();
         // Times are checked below, against the gateway's clock.
@@ -142,13 +168,33 @@ impl Authenticator {
             validation.set_audience(&[audience]);
             validation.required_spec_claims.insert("aud".into());
         }
-        Self {
-            decoding: DecodingKey::from_secret(secret),
-            encoding: EncodingKey::from_secret(secret),
+        Ok(Self {
+            own,
+            jwks,
+            encoding: config.jwt_secret.as_ref().map(|secret| EncodingKey::from_secret(secret.as_bytes())),
             validation,
             issuer: config.jwt_issuer.clone(),
             audience: config.jwt_audience.clone(),
             clock,
+        })
+    }
+
+    /// The keys that are fetched, where there are any.
+    pub(crate) fn jwks(&self) -> Option<&Arc<Jwks>> {
+        self.jwks.as_ref()
+    }
+
+    /// The same as [`check`](Self::check), and looks for keys again when the token names one that is not known.
+    ///
+    /// # Errors
+    /// [`BadToken`] when it is not one that this gateway accepts now.
+    pub(crate) async fn check_with_new_keys(&self, token: &str) -> Result<Identity, BadToken> {
+        match (self.check(token), &self.jwks) {
+            (Err(BadToken::UnknownKey), Some(jwks)) => {
+                jwks.look_again().await;
+                self.check(token)
+            }
+            (checked, _) => checked,
         }
     }
 
@@ -163,9 +209,35 @@ impl Authenticator {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(BadToken::Malformed);
         }
-        let claims =
-            jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).map_err(|error| reason(&error))?;
-        self.identity(claims.claims)
+        let header = jsonwebtoken::decode_header(token).map_err(|_| BadToken::Malformed)?;
+        // Nothing critical is understood here (RFC 7515 section 4.1.11).
+        if header.crit.is_some() {
+            return Err(BadToken::Malformed);
+        }
+        let fetched = self.jwks.as_ref().map(|jwks| jwks.keys()).unwrap_or_default();
+        let id = header.kid.as_deref();
+        let is_named = fetched.candidates(header.alg, id).next().is_some();
+        let mut refusal = match &self.jwks {
+            Some(_) if !is_named => BadToken::UnknownKey,
+            _ => BadToken::Malformed,
+        };
+        for key in self.own.candidates(header.alg, id).chain(fetched.candidates(header.alg, id)) {
+            match self.decode(token, header.alg, key) {
+                Ok(claims) => return self.identity(claims),
+                // Another key may have signed it; one that is not known yet, too.
+                Err(BadToken::Signature) if refusal == BadToken::UnknownKey => {}
+                Err(BadToken::Signature) => refusal = BadToken::Signature,
+                Err(other) => return Err(other),
+            }
+        }
+        Err(refusal)
+    }
+
+    fn decode(&self, token: &str, algorithm: Algorithm, key: &Key) -> Result<Claims, BadToken> {
+        // The key is for this algorithm: it was chosen by that.
+        let validation = Validation { algorithms: vec![algorithm], ..self.validation.clone() };
+        let decoded = jsonwebtoken::decode::<Claims>(token, &key.decoding, &validation);
+        decoded.map(|token| token.claims).map_err(|error| reason(&error))
     }
 
     fn identity(&self, claims: Claims) -> Result<Identity, BadToken> {
@@ -193,7 +265,7 @@ impl Authenticator {
     /// A token for the user.
     ///
     /// # Errors
-    /// When the secret cannot sign, which an accepted configuration excludes.
+    /// When there is no secret to sign with.
     pub fn mint(
         &self,
         user: &UserId,
@@ -204,11 +276,9 @@ impl Authenticator {
         let now = self.clock.now().as_millis() / 1000;
         let exp = now.saturating_add(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX));
         let (iss, aud) = (self.issuer.as_deref(), self.audience.as_deref());
-        jsonwebtoken::encode(
-            &Header::new(Algorithm::HS256),
-            &Minted { sub: user, iat: now, exp, email, grants, iss, aud },
-            &self.encoding,
-        )
+        let claims = Minted { sub: user, iat: now, exp, email, grants, iss, aud };
+        let encoding = self.encoding.as_ref().ok_or(jsonwebtoken::errors::ErrorKind::InvalidKeyFormat)?;
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, encoding)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Owns the values once they are valid. Where they come from (flags, environment, a TOML file) is [`settings`](crate::settings).
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -9,7 +10,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::auth::Authenticator;
 use crate::broker::redis as shared;
+use crate::clock::Clock;
 use crate::origin::Origin;
 use crate::per_kind::PerKind;
 
@@ -40,6 +43,12 @@ pub enum LogFormat {
     Json,
 }
 
+/// What secrets look like in documentations, and are copied from there.
+const EXAMPLES: [&str; 4] = ["your-secret", "your_secret", "changeme", "change-me"];
+
+/// Different bytes that a secret must have at least; one drawn by chance has far more.
+const LEAST_DISTINCT: usize = 8;
+
 /// The secret that signs HS256 tokens. Shows nothing of itself in logs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Vec<u8>);
@@ -58,6 +67,20 @@ impl Secret {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Why it is no secret, in words that do not show it.
+    fn weakness(&self) -> Option<String> {
+        let expected = "expected a secret of at least 32 bytes";
+        if self.0.len() < Self::MIN_BYTES {
+            return Some(format!("found {} bytes; {expected}", self.0.len()));
+        }
+        let text = String::from_utf8_lossy(&self.0).to_lowercase();
+        if EXAMPLES.iter().any(|example| text.contains(example)) {
+            return Some(format!("found the example of a documentation; {expected} that nobody else knows"));
+        }
+        let distinct: BTreeSet<u8> = self.0.iter().copied().collect();
+        (distinct.len() < LEAST_DISTINCT).then(|| format!("found a few bytes again and again; {expected} drawn by chance"))
     }
 }
 
@@ -86,8 +109,14 @@ pub struct Config {
     pub host: IpAddr,
     /// Port to listen on; 0 takes a free one.
     pub port: u16,
-    /// Signs the tokens; `None` only until it is set.
+    /// Signs the tokens (HS256); `None` where only keys do.
     pub jwt_secret: Option<Secret>,
+    /// Signed the tokens until lately: they are still accepted.
+    pub jwt_secret_previous: Option<Secret>,
+    /// A PEM file of public keys that sign tokens (RS, PS, ES, EdDSA).
+    pub jwt_public_key_file: Option<PathBuf>,
+    /// Where the public keys that sign tokens are fetched, as a JSON Web Key Set.
+    pub jwks_url: Option<String>,
     /// The `iss` that tokens must have, when set.
     pub jwt_issuer: Option<String>,
     /// The `aud` that tokens must have, when set.
@@ -199,6 +228,9 @@ impl Config {
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 3001,
             jwt_secret: None,
+            jwt_secret_previous: None,
+            jwt_public_key_file: None,
+            jwks_url: None,
             jwt_issuer: None,
             jwt_audience: None,
             query_token: true,
@@ -253,14 +285,7 @@ impl Config {
     /// [`InvalidConfig`] with the first setting that cannot work.
     pub fn validate(&self) -> Result<(), InvalidConfig> {
         let problem = |key, problem: &str| Err(InvalidConfig { key, problem: problem.into() });
-        match &self.jwt_secret {
-            None => return problem("JWT_SECRET", "not set; expected a secret of at least 32 bytes"),
-            Some(secret) if secret.as_bytes().len() < Secret::MIN_BYTES => {
-                let found = secret.as_bytes().len();
-                return problem("JWT_SECRET", &format!("found {found} bytes; expected a secret of at least 32 bytes"));
-            }
-            Some(_) => {}
-        }
+        self.validate_keys()?;
         if self.idle_timeout <= self.ping_interval {
             return problem(
                 "IDLE_TIMEOUT_MS",
@@ -295,6 +320,24 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    fn validate_keys(&self) -> Result<(), InvalidConfig> {
+        let problem = |key, problem: &str| Err(InvalidConfig { key, problem: problem.into() });
+        let has_keys = self.jwt_public_key_file.is_some() || self.jwks_url.is_some();
+        if self.jwt_secret.is_none() && self.jwt_secret_previous.is_some() {
+            return problem("JWT_SECRET_PREVIOUS", "set without JWT_SECRET, which it was before");
+        }
+        if self.jwt_secret.is_none() && !has_keys {
+            let expected = "not set; expected a secret of at least 32 bytes, or keys in JWT_PUBLIC_KEY_FILE or JWKS_URL";
+            return problem("JWT_SECRET", expected);
+        }
+        for (key, secret) in [("JWT_SECRET", &self.jwt_secret), ("JWT_SECRET_PREVIOUS", &self.jwt_secret_previous)] {
+            if let Some(weakness) = secret.as_ref().and_then(Secret::weakness) {
+                return problem(key, &weakness);
+            }
+        }
+        Authenticator::new(self, Clock::system()).map(drop)
     }
 
     fn validate_redis(&self) -> Result<(), InvalidConfig> {

@@ -2,6 +2,7 @@
 //!
 //! Owns who may call what. The work is done by the node; each group of calls has its file.
 
+mod access;
 mod dev;
 mod events;
 mod operator;
@@ -11,7 +12,7 @@ mod rooms;
 
 pub use operator::Stats;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
@@ -22,7 +23,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use crate::access;
+use crate::access as rights;
 use crate::auth::Identity;
 use crate::config::Mode;
 use crate::node::Node;
@@ -81,6 +82,7 @@ fn operator() -> Router<Arc<Node>> {
         .route("/api/v1/ws/rate-limits/{connection}", delete(operator::reset_rate_limit))
         .route("/api/v1/users/{user}/disconnect", post(operator::disconnect))
         .route("/api/v1/tokens/{token}/revoke", post(operator::revoke_token))
+        .route("/api/v1/access/explain", post(access::explain))
 }
 
 fn finish(node: &Arc<Node>, routes: Router<Arc<Node>>) -> Router {
@@ -135,31 +137,45 @@ pub(crate) fn name_in(path: Result<Path<String>, PathRejection>) -> String {
     path.map(|Path(name)| name).unwrap_or_default()
 }
 
-/// Who calls.
-pub(crate) fn authenticate(node: &Node, request: &Request) -> Result<Identity, Problem> {
-    let address = upgrade::client_address(node, request)?;
-    if let Some(retry_after) = node.auth_block(address) {
-        return Err(Problem::too_many_authentications(retry_after));
-    }
-    let token = upgrade::bearer(request.headers())
-        .ok_or_else(|| Problem::unauthorized("a token is required: Authorization: Bearer <token>"))?;
-    node.authenticate(&token, address).map_err(|reason| Problem::unauthorized(&reason.to_string()))
+/// What a call brings to say who makes it.
+pub(crate) struct Caller {
+    address: IpAddr,
+    token: Option<String>,
 }
 
-/// Whoever calls may run the gateway. On a developer's own machine everybody may.
-pub(crate) fn authenticate_admin(node: &Node, request: &Request) -> Result<(), Problem> {
-    match node.config.mode {
-        Mode::Dev => Ok(()),
-        Mode::Serve => authenticate_with_admin_token(node, request),
+impl Caller {
+    /// Of the request.
+    pub(crate) fn of(node: &Node, request: &Request) -> Result<Self, Problem> {
+        let address = upgrade::client_address(node, request)?;
+        Ok(Self { address, token: upgrade::bearer(request.headers()) })
     }
-}
 
-/// Whoever calls may run the gateway, on a developer's machine too: what changes anything is not for every page there.
-pub(crate) fn authenticate_with_admin_token(node: &Node, request: &Request) -> Result<(), Problem> {
-    if access::is_admin(&authenticate(node, request)?) {
-        Ok(())
-    } else {
-        Err(Problem::forbidden("the token does not grant admin on *"))
+    /// Who it is.
+    pub(crate) async fn authenticate(self, node: &Node) -> Result<Identity, Problem> {
+        if let Some(retry_after) = node.auth_block(self.address) {
+            return Err(Problem::too_many_authentications(retry_after));
+        }
+        let token =
+            self.token.ok_or_else(|| Problem::unauthorized("a token is required: Authorization: Bearer <token>"))?;
+        let checked = node.authenticate(&token, self.address).await;
+        checked.map_err(|reason| Problem::unauthorized(&reason.to_string()))
+    }
+
+    /// That it may run the gateway. On a developer's own machine everybody may.
+    pub(crate) async fn is_admin(self, node: &Node) -> Result<(), Problem> {
+        match node.config.mode {
+            Mode::Dev => Ok(()),
+            Mode::Serve => self.has_admin_token(node).await,
+        }
+    }
+
+    /// The same, on a developer's machine too: what changes anything is not for every page there.
+    pub(crate) async fn has_admin_token(self, node: &Node) -> Result<(), Problem> {
+        if rights::is_admin(&self.authenticate(node).await?) {
+            Ok(())
+        } else {
+            Err(Problem::forbidden("the token does not grant admin on *"))
+        }
     }
 }
 

@@ -32,6 +32,7 @@ mod metrics;
 mod model;
 mod node;
 pub mod origin;
+mod outbound;
 mod outbox;
 pub mod per_kind;
 mod presence;

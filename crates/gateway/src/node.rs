@@ -151,7 +151,7 @@ impl Node {
             None => Parts::embedded(&config, audience, Arc::new(MemoryBroker::new(&config, deliver))),
             Some(_) => Parts::shared(&config, audience, deliver, &metrics)?,
         };
-        Ok(Self::assemble(config, clock, max_connections, metrics, parts, publications))
+        Self::assemble(config, clock, max_connections, metrics, parts, publications)
     }
 
     /// The same over another broker, which is told where to deliver.
@@ -165,7 +165,8 @@ impl Node {
         let (deliver, publications) = mpsc::channel(DELIVER_QUEUE);
         let broker = broker(&config, deliver);
         let parts = Parts::embedded(&config, Arc::new(Audience::new(clock.clone())), broker);
-        Self::assemble(config, clock, max_connections, Metrics::new(), parts, publications)
+        #[allow(clippy::unwrap_used, reason = "a test that cannot start has failed")]
+        Self::assemble(config, clock, max_connections, Metrics::new(), parts, publications).unwrap()
     }
 
     fn assemble(
@@ -175,10 +176,10 @@ impl Node {
         metrics: Metrics,
         parts: Parts,
         publications: mpsc::Receiver<Arc<Publication>>,
-    ) -> Arc<Self> {
+    ) -> Result<Arc<Self>, InvalidConfig> {
         let (cluster, said) = parts.cluster.unzip();
         let node = Arc::new(Self {
-            authenticator: Authenticator::new(&config, clock.clone()),
+            authenticator: Authenticator::new(&config, clock.clone())?,
             auth_failures: RateLimiter::new(config.auth_attempts_per_minute, AUTH_WINDOW),
             max_connections: config.max_connections.unwrap_or(max_connections),
             config,
@@ -210,7 +211,10 @@ impl Node {
             node.spawn(|node| async move { node.listen(said).await });
             node.spawn(|node| async move { node.keep_revocations().await });
         }
-        node
+        if let Some(jwks) = node.authenticator.jwks().cloned() {
+            node.spawn(|_| async move { jwks.run().await });
+        }
+        Ok(node)
     }
 
     /// Runs one of the node's own tasks until the node stops.
@@ -290,17 +294,18 @@ impl Node {
     }
 
     /// Checks a token that came from the address, and counts a failure there.
-    pub(crate) fn authenticate(&self, token: &str, address: IpAddr) -> Result<Identity, BadToken> {
-        let checked = self.authenticator.check(token);
-        let accepted = checked.and_then(|identity| match self.is_revoked(&identity) {
-            true => Err(BadToken::Revoked),
-            false => Ok(identity),
-        });
-        accepted.inspect_err(|reason| {
+    pub(crate) async fn authenticate(&self, token: &str, address: IpAddr) -> Result<Identity, BadToken> {
+        self.check_token(token).await.inspect_err(|reason| {
             tracing::debug!(%address, %reason, "authentication failed");
             self.metrics.auth_failures.inc();
             let _ = self.auth_failures.hit(address::limit_key(address));
         })
+    }
+
+    /// Checks a token.
+    pub(crate) async fn check_token(&self, token: &str) -> Result<Identity, BadToken> {
+        let identity = self.authenticator.check_with_new_keys(token).await?;
+        if self.is_revoked(&identity) { Err(BadToken::Revoked) } else { Ok(identity) }
     }
 
     /// How long the address has to wait until it may try to authenticate again; `None`: it may now.
@@ -368,7 +373,8 @@ impl Node {
 
     /// Whether new connections are welcome.
     pub(crate) fn is_ready(&self) -> bool {
-        let is_whole = self.broker.is_ready() && self.has_revocations.load(Ordering::Relaxed);
+        let has_keys = self.authenticator.jwks().is_none_or(|jwks| jwks.is_loaded());
+        let is_whole = has_keys && self.broker.is_ready() && self.has_revocations.load(Ordering::Relaxed);
         is_whole && !self.is_draining.load(Ordering::Relaxed)
     }
 

@@ -144,7 +144,7 @@ impl Session {
             self.error(request.id, too_many("authentication attempts", retry_after));
             return Some(Closing { code: CloseCode::RateLimited, retry_after_ms: Some(millis(retry_after)) });
         }
-        match self.node.authenticate(&token, self.address) {
+        match self.node.authenticate(&token, self.address).await {
             Ok(identity) => self.welcome(identity, request.id).await,
             Err(reason) => Some(self.unauthorized(&reason.to_string(), request.id)),
         }
@@ -221,7 +221,7 @@ impl Session {
             return self.error(id, too_many("authentication attempts", retry_after));
         }
         let user = self.identity.as_ref().map(|identity| identity.user.clone());
-        let identity = match self.node.authenticate(token, self.address) {
+        let identity = match self.node.authenticate(token, self.address).await {
             Ok(identity) if Some(&identity.user) == user.as_ref() => identity,
             Ok(_) => return self.error(id, ErrorPayload::new(ErrorCode::Unauthorized, "the token is another user's")),
             Err(reason) => return self.error(id, ErrorPayload::new(ErrorCode::Unauthorized, reason.to_string())),

@@ -158,6 +158,9 @@ settings! {
     HOST, "127.0.0.1", "address to listen on; 0.0.0.0 or :: for all", |config, value| config.host = parsed::<IpAddr>(value, "an IP address, such as 0.0.0.0")?;
     PORT, "3001", "port to listen on; 0 takes a free one", |config, value| config.port = parsed(value, "a port from 0 to 65535")?;
     JWT_SECRET (secret), "none; `dev` makes one", "secret of HS256 tokens, at least 32 bytes", |config, value| config.jwt_secret = Some(Secret::new(value));
+    JWT_SECRET_PREVIOUS (secret), "none", "the secret that JWT_SECRET has replaced: its tokens are still accepted", |config, value| config.jwt_secret_previous = Some(Secret::new(value));
+    JWT_PUBLIC_KEY_FILE, "none", "PEM file of public keys whose tokens are accepted: RSA, P-256, P-384 or Ed25519", |config, value| config.jwt_public_key_file = Some(text(value)?.into());
+    JWKS_URL, "none", "https address of a JSON Web Key Set whose tokens are accepted", |config, value| config.jwks_url = Some(text(value)?);
     JWT_ISSUER, "not checked", "the `iss` that tokens must have", |config, value| config.jwt_issuer = Some(text(value)?);
     JWT_AUDIENCE, "not checked", "the `aud` that tokens must have", |config, value| config.jwt_audience = Some(text(value)?);
     QUERY_TOKEN, "true", "whether `/ws?token=` is read", |config, value| config.query_token = boolean(value)?;

@@ -42,7 +42,7 @@ struct Offer {
 
 /// Answers `GET /ws`.
 pub(crate) async fn upgrade(node: Arc<Node>, mut request: Request) -> Response {
-    match accept(&node, &mut request) {
+    match accept(&node, &mut request).await {
         Ok(response) => response,
         Err(problem) => {
             node.metrics.connection_error(problem.reason());
@@ -51,7 +51,7 @@ pub(crate) async fn upgrade(node: Arc<Node>, mut request: Request) -> Response {
     }
 }
 
-fn accept(node: &Arc<Node>, request: &mut Request) -> Result<Response, Problem> {
+async fn accept(node: &Arc<Node>, request: &mut Request) -> Result<Response, Problem> {
     let handshake = handshake(request)?;
     check_origin(node, request)?;
     let peer = peer_of(request)?;
@@ -64,7 +64,10 @@ fn accept(node: &Arc<Node>, request: &mut Request) -> Result<Response, Problem> 
         return Err(Problem::too_many_authentications(retry_after));
     }
     let token = token(node, request, handshake.offer.token.as_deref())?;
-    let identity = token.map(|token| node.authenticate(&token, address));
+    let identity = match token {
+        Some(token) => Some(node.authenticate(&token, address).await),
+        None => None,
+    };
     let presented = Presented { identity, has_subprotocol: handshake.offer.has_subprotocol, address };
     start(node, admission, presented, request);
     Ok(switching_protocols(&handshake))

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -95,6 +96,13 @@ impl Grants {
             .map(|(pattern, _)| pattern)
     }
 
+    /// The entries that speak of the room: pattern and operations, as the claim has them.
+    #[must_use]
+    pub fn about(&self, room: &Room) -> Vec<(String, Vec<String>)> {
+        let entries = self.0.iter().filter(|(pattern, _)| pattern.matches(room));
+        entries.map(|(pattern, allowed)| (pattern.to_string(), allowed.iter().map(Allowed::to_string).collect())).collect()
+    }
+
     /// Whether the token may run the gateway.
     #[must_use]
     pub fn is_admin(&self) -> bool {
@@ -144,6 +152,22 @@ impl Allowed {
             (_, Operation::Admin) if *pattern != Pattern::All => false,
             (Self::Everything, _) | (Self::Only(Operation::Publish), Operation::PublishType(_)) => true,
             (Self::Only(operation), _) => operation == wanted,
+        }
+    }
+}
+
+/// It is no operation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not an operation: subscribe, history, presence, publish, publish:<type> or admin")]
+pub struct InvalidOperation(String);
+
+impl FromStr for Operation {
+    type Err = InvalidOperation;
+
+    fn from_str(text: &str) -> Result<Self, InvalidOperation> {
+        match Allowed::parse(text) {
+            Some(Allowed::Only(operation)) => Ok(operation),
+            _ => Err(InvalidOperation(text.into())),
         }
     }
 }

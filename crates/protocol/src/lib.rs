@@ -26,7 +26,7 @@ pub use close::{Advice, CloseCode};
 pub use error::{ErrorCode, UnknownErrorCode};
 pub use event::{Event, EventType, PayloadError};
 pub use generated::SCHEMA_HASH;
-pub use grants::{Grants, InvalidGrants, Operation, Pattern};
+pub use grants::{Grants, InvalidGrants, InvalidOperation, Operation, Pattern};
 pub use id::{EventId, InvalidId, RequestId, UserId};
 pub use position::{Epoch, InvalidPosition, Position};
 pub use room::{InvalidRoom, Room};

@@ -47,7 +47,9 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
         return print(&format!("{text}signature  not checked: JWT_SECRET is not set, and there is no dev secret here"));
     };
     configuration.check_secret()?;
-    let (signature, verdict) = match Authenticator::new(&configuration.config, clock).check(token) {
+    let authenticator = Authenticator::new(&configuration.config, clock);
+    let authenticator = authenticator.map_err(|error| configuration.cannot_work(&error))?;
+    let (signature, verdict) = match authenticator.check(token) {
         Ok(identity) => ("good: made", format!("accepted, as user {}", identity.user)),
         Err(BadToken::Signature) => ("not made", format!("refused: {}", BadToken::Signature)),
         // Such a token is refused before its signature is looked at.

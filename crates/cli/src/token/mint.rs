@@ -62,6 +62,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let email = matches.get_one::<String>("email").map(String::as_str);
     let ttl = matches.get_one::<Duration>("ttl").copied().unwrap_or_default();
     let token = Authenticator::new(&configuration.config, Clock::system())
+        .map_err(|error| configuration.cannot_work(&error))?
         .mint(user, email, grants(matches)?.as_ref(), ttl)
         .map_err(|error| Failure::other(format!("sign the token: {error}")))?;
     eprintln!("roomcast: signed with {source}");

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::problem::Problem;
-use super::{authenticate, name_in, respond};
+use super::{Caller, name_in, respond};
 use crate::auth::Identity;
 use crate::node::Node;
 use crate::publish::{Author, Submission};
@@ -43,7 +43,7 @@ pub(super) async fn publish_to_user(
 }
 
 async fn publish_body(node: &Node, request: Request) -> Result<Response, Problem> {
-    let identity = authenticate(node, &request)?;
+    let identity = Caller::of(node, &request)?.authenticate(node).await?;
     let body = read_body(request).await?;
     // Which of the two it is shows in the names of the fields alone.
     #[derive(Deserialize)]
@@ -71,7 +71,7 @@ async fn publish_body(node: &Node, request: Request) -> Result<Response, Problem
 }
 
 async fn publish_user_body(node: &Node, user: &str, request: Request) -> Result<Response, Problem> {
-    let identity = authenticate(node, &request)?;
+    let identity = Caller::of(node, &request)?.authenticate(node).await?;
     let user: UserId = user.parse().map_err(|error: roomcast_protocol::InvalidId| {
         Problem::of(ErrorPayload::new(ErrorCode::InvalidRoom, error.to_string()))
     })?;

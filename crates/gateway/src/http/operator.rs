@@ -8,11 +8,11 @@ use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use roomcast_protocol::server::ErrorPayload;
-use roomcast_protocol::{ErrorCode, Timestamp, UserId};
+use roomcast_protocol::{ErrorCode, InvalidId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
-use super::{authenticate_admin, authenticate_with_admin_token, name_in, respond};
+use super::{Caller, name_in, respond};
 use crate::hub::ConnectionId;
 use crate::node::Node;
 use crate::revocation::{MAX_TOKEN_ID, Revoked};
@@ -99,21 +99,25 @@ pub(super) async fn schema() -> Response {
 
 /// `GET /api/v1/ws/stats`.
 pub(super) async fn stats(State(node): State<Arc<Node>>, request: Request) -> Response {
-    let outcome = match authenticate_admin(&node, &request) {
-        Ok(()) => node.all_stats().await.map_err(Problem::of),
-        Err(problem) => Err(problem),
-    };
-    let answer = |stats| Json(StatsAnswer { data: StatsData { stats, timestamp: node.clock.now() } }).into_response();
-    respond(&node, outcome.map(answer))
+    let outcome = stats_of_all(&node, Caller::of(&node, &request)).await;
+    respond(&node, outcome)
+}
+
+async fn stats_of_all(node: &Node, caller: Result<Caller, Problem>) -> Result<Response, Problem> {
+    caller?.is_admin(node).await?;
+    let stats = node.all_stats().await.map_err(Problem::of)?;
+    Ok(Json(StatsAnswer { data: StatsData { stats, timestamp: node.clock.now() } }).into_response())
 }
 
 /// `GET /api/v1/ws/rate-limits`.
 pub(super) async fn rate_limits(State(node): State<Arc<Node>>, request: Request) -> Response {
-    let outcome = match authenticate_admin(&node, &request) {
-        Ok(()) => node.all_message_usage().await.map_err(Problem::of),
-        Err(problem) => Err(problem),
-    };
-    respond(&node, outcome.map(|usage| Json(usage).into_response()))
+    let outcome = usage_of_all(&node, Caller::of(&node, &request)).await;
+    respond(&node, outcome)
+}
+
+async fn usage_of_all(node: &Node, caller: Result<Caller, Problem>) -> Result<Response, Problem> {
+    caller?.is_admin(node).await?;
+    Ok(Json(node.all_message_usage().await.map_err(Problem::of)?).into_response())
 }
 
 /// `DELETE /api/v1/ws/rate-limits/{connectionId}`.
@@ -122,14 +126,12 @@ pub(super) async fn reset_rate_limit(
     connection: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
-    let outcome = match authenticate_admin(&node, &request) {
-        Ok(()) => reset(&node, &name_in(connection)).await,
-        Err(problem) => Err(problem),
-    };
+    let outcome = reset(&node, &name_in(connection), Caller::of(&node, &request)).await;
     respond(&node, outcome)
 }
 
-async fn reset(node: &Node, connection: &str) -> Result<Response, Problem> {
+async fn reset(node: &Node, connection: &str, caller: Result<Caller, Problem>) -> Result<Response, Problem> {
+    caller?.is_admin(node).await?;
     let unknown = || Problem::bare(StatusCode::NOT_FOUND);
     let connection: ConnectionId = connection.parse().map_err(|_| unknown())?;
     let found = node.reset_messages_anywhere(connection).await.map_err(Problem::of)?;
@@ -142,14 +144,16 @@ pub(super) async fn disconnect(
     user: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
-    let outcome = match authenticate_with_admin_token(&node, &request) {
-        Ok(()) => match name_in(user).parse::<UserId>() {
-            Ok(user) => revoke(&node, Revoked::User { user, second: node.clock.now().as_millis() / 1000 }).await,
-            Err(error) => Err(Problem::of(ErrorPayload::new(ErrorCode::InvalidRoom, error.to_string()))),
-        },
-        Err(problem) => Err(problem),
-    };
+    let outcome = disconnect_user(&node, &name_in(user), Caller::of(&node, &request)).await;
     respond(&node, outcome)
+}
+
+async fn disconnect_user(node: &Node, user: &str, caller: Result<Caller, Problem>) -> Result<Response, Problem> {
+    caller?.has_admin_token(node).await?;
+    let user: UserId = user.parse().map_err(|error: InvalidId| {
+        Problem::of(ErrorPayload::new(ErrorCode::InvalidRoom, error.to_string()))
+    })?;
+    revoke(node, Revoked::User { user, second: node.clock.now().as_millis() / 1000 }).await
 }
 
 /// `POST /api/v1/tokens/{jti}/revoke`.
@@ -158,17 +162,17 @@ pub(super) async fn revoke_token(
     token: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
-    let outcome = match authenticate_with_admin_token(&node, &request) {
-        Ok(()) => match name_in(token) {
-            id if (1..=MAX_TOKEN_ID).contains(&id.len()) => revoke(&node, Revoked::Token(id)).await,
-            _ => {
-                let problem = format!("a token's id has 1 to {MAX_TOKEN_ID} bytes");
-                Err(Problem::of(ErrorPayload::new(ErrorCode::InvalidMessage, problem)))
-            }
-        },
-        Err(problem) => Err(problem),
-    };
+    let outcome = revoke_by_id(&node, name_in(token), Caller::of(&node, &request)).await;
     respond(&node, outcome)
+}
+
+async fn revoke_by_id(node: &Node, id: String, caller: Result<Caller, Problem>) -> Result<Response, Problem> {
+    caller?.has_admin_token(node).await?;
+    if !(1..=MAX_TOKEN_ID).contains(&id.len()) {
+        let problem = format!("a token's id has 1 to {MAX_TOKEN_ID} bytes");
+        return Err(Problem::of(ErrorPayload::new(ErrorCode::InvalidMessage, problem)));
+    }
+    revoke(node, Revoked::Token(id)).await
 }
 
 async fn revoke(node: &Node, revoked: Revoked) -> Result<Response, Problem> {

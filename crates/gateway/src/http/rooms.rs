@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::problem::Problem;
-use super::{authenticate, name_in, respond};
+use super::{Caller, name_in, respond};
 use crate::access;
 use crate::node::{Node, unavailable};
 use crate::presence::StateView;
@@ -44,10 +44,7 @@ pub(super) async fn history(
     room: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
-    let outcome = match may_read(&node, &name_in(room), &request) {
-        Ok((room, wanted)) => read(&node, room, wanted).await,
-        Err(problem) => Err(problem),
-    };
+    let outcome = history_of(&node, &name_in(room), Caller::of(&node, &request), wanted(&request)).await;
     respond(&node, outcome)
 }
 
@@ -57,25 +54,29 @@ pub(super) async fn presence(
     room: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
-    let outcome = match granted(&node, &name_in(room), &request, &Operation::Presence) {
-        Ok(room) => members(&node, &room).await,
-        Err(problem) => Err(problem),
-    };
+    let outcome = members(&node, &name_in(room), Caller::of(&node, &request)).await;
     respond(&node, outcome)
 }
 
-async fn members(node: &Node, room: &Room) -> Result<Response, Problem> {
-    let roster = node.presence.roster(room).await.map_err(unavailable).map_err(Problem::of)?;
-    Ok(Json(StateView::new(room, &roster)).into_response())
+async fn members(node: &Node, room: &str, caller: Result<Caller, Problem>) -> Result<Response, Problem> {
+    let room = granted(node, room, caller?, &Operation::Presence).await?;
+    let roster = node.presence.roster(&room).await.map_err(unavailable).map_err(Problem::of)?;
+    Ok(Json(StateView::new(&room, &roster)).into_response())
 }
 
-fn may_read(node: &Node, room: &str, request: &Request) -> Result<(Room, Wanted), Problem> {
-    Ok((granted(node, room, request, &Operation::History)?, wanted(request)?))
+async fn history_of(
+    node: &Node,
+    room: &str,
+    caller: Result<Caller, Problem>,
+    wanted: Result<Wanted, Problem>,
+) -> Result<Response, Problem> {
+    let room = granted(node, room, caller?, &Operation::History).await?;
+    read(node, room, wanted?).await
 }
 
 /// The room, when the caller may do that there.
-fn granted(node: &Node, room: &str, request: &Request, operation: &Operation) -> Result<Room, Problem> {
-    let identity = authenticate(node, request)?;
+async fn granted(node: &Node, room: &str, caller: Caller, operation: &Operation) -> Result<Room, Problem> {
+    let identity = caller.authenticate(node).await?;
     let room = parse_room(&node.config, room).map_err(Problem::of)?;
     if access::is_allowed(node.config.room_access, &identity, &room, operation) {
         Ok(room)
