@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use roomcast_protocol::{Position, Room};
+use roomcast_protocol::{Epoch, Position, Room};
 use slab::Slab;
 use uuid::Uuid;
 
@@ -209,21 +209,33 @@ impl Hub {
         !self.lock().members[key.0].holes.is_empty()
     }
 
-    /// Compares a room's members with the position that the broker has reached there: whoever is behind has missed
-    /// something that nothing later has shown. Answers how many are behind.
-    pub(crate) fn verify(&self, room: &Room, reached: Position) -> usize {
-        let mut state = self.lock();
-        let Some(&index) = state.by_name.get(room) else { return 0 };
-        let members: Vec<usize> = state.rooms[index].seats.iter().map(|seat| seat.member).collect();
-        let mut behind = 0;
-        for member in members {
-            if state.note_hole(member, room, reached) {
-                state.members[member].hold.get_or_insert_default();
-                state.members[member].outbox.report_hole();
-                behind += 1;
+    /// The epochs that a room's members are in: one, but for a moment after a stream has begun anew.
+    pub(crate) fn epochs(&self, room: &Room) -> Vec<Epoch> {
+        let state = self.lock();
+        let Some(&index) = state.by_name.get(room) else { return Vec::new() };
+        let mut epochs = Vec::new();
+        for after in state.rooms[index].seats.iter().filter_map(|seat| seat.after) {
+            if !epochs.contains(&after.epoch) {
+                epochs.push(after.epoch);
             }
         }
-        behind
+        epochs
+    }
+
+    /// Compares a room's members with the position that the broker has reached there: whoever is behind has missed
+    /// something that nothing later has shown. `known` are the [epochs](Hub::epochs) of before the broker was asked. Answers how
+    /// many are behind.
+    pub(crate) fn verify(&self, room: &Room, reached: Position, known: &[Epoch]) -> usize {
+        let mut state = self.lock();
+        let Some(&index) = state.by_name.get(room) else { return 0 };
+        let seats = state.rooms[index].seats.iter();
+        let members: Vec<usize> = seats.filter(|seat| seat.is_behind(reached, known)).map(|seat| seat.member).collect();
+        for member in &members {
+            state.note_hole(*member, room, reached);
+            state.members[*member].hold.get_or_insert_default();
+            state.members[*member].outbox.report_hole();
+        }
+        members.len()
     }
 
     /// Delivers a publication to every local member of its rooms, once each.

@@ -197,10 +197,12 @@ impl Node {
     }
 
     async fn verify_rooms(&self, rooms: Vec<Room>) {
+        let known: Vec<_> = rooms.iter().map(|room| self.hub.epochs(room)).collect();
         let Ok(positions) = self.broker.positions(rooms.clone()).await else { return };
         // What was published before the answer may still be on its way.
         tokio::time::sleep(IN_FLIGHT).await;
-        let behind: usize = rooms.iter().zip(positions).map(|(room, position)| self.hub.verify(room, position)).sum();
+        let answers = rooms.iter().zip(positions).zip(known);
+        let behind: usize = answers.map(|((room, position), known)| self.hub.verify(room, position, &known)).sum();
         if behind > 0 {
             tracing::warn!(behind, "members had missed events");
         }

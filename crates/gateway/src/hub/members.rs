@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use roomcast_protocol::{Position, Room};
+use roomcast_protocol::{Epoch, Position, Room};
 
 use crate::fault::{self, Fault};
 use crate::hub::ConnectionId;
@@ -109,6 +109,14 @@ impl Seat {
             Some(true) | None => Fit::Ahead,
         }
     }
+
+    /// Whether delivery has not come to the position that the broker has answered. `known` are the epochs that the room's
+    /// members were in before it was asked: an answer of another epoch is newer than those, and older than any that a seat
+    /// has come to since.
+    pub(super) fn is_behind(&self, reached: Position, known: &[Epoch]) -> bool {
+        self.after.is_some_and(|after| after.epoch == reached.epoch || known.contains(&after.epoch))
+            && self.fit(Some(reached)) != Fit::Behind
+    }
 }
 
 /// Events that a connection should have got and has not.
@@ -120,4 +128,23 @@ pub(crate) struct Hole {
     pub(crate) after: Position,
     /// The last one that is missing.
     pub(crate) until: Position,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_of_a_life_that_the_seat_has_left_puts_nobody_back() {
+        let [old, new] = [Epoch(1), Epoch(2)];
+        let at = |epoch, offset| Position { epoch, offset };
+        let is_behind =
+            |after, reached, known: &[Epoch]| Seat { member: 0, after: Some(after) }.is_behind(reached, known);
+        assert!(is_behind(at(old, 8), at(old, 9), &[old]));
+        assert!(!is_behind(at(old, 9), at(old, 9), &[old]));
+        assert!(is_behind(at(old, 9), at(new, 0), &[old]), "the stream has begun anew since");
+        assert!(!is_behind(at(new, 1), at(old, 9), &[old]), "the stream has begun anew behind the answer");
+        assert!(is_behind(at(new, 1), at(new, 2), &[old]), "the same life needs no knowledge");
+        assert!(!Seat { member: 0, after: None }.is_behind(at(old, 9), &[old]));
+    }
 }
