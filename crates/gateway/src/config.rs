@@ -80,7 +80,8 @@ impl Secret {
             return Some(format!("found the example of a documentation; {expected} that nobody else knows"));
         }
         let distinct: BTreeSet<u8> = self.0.iter().copied().collect();
-        (distinct.len() < LEAST_DISTINCT).then(|| format!("found a few bytes again and again; {expected} drawn by chance"))
+        (distinct.len() < LEAST_DISTINCT)
+            .then(|| format!("found a few bytes again and again; {expected} drawn by chance"))
     }
 }
 
@@ -329,7 +330,8 @@ impl Config {
             return problem("JWT_SECRET_PREVIOUS", "set without JWT_SECRET, which it was before");
         }
         if self.jwt_secret.is_none() && !has_keys {
-            let expected = "not set; expected a secret of at least 32 bytes, or keys in JWT_PUBLIC_KEY_FILE or JWKS_URL";
+            let expected =
+                "not set; expected a secret of at least 32 bytes, or keys in JWT_PUBLIC_KEY_FILE or JWKS_URL";
             return problem("JWT_SECRET", expected);
         }
         for (key, secret) in [("JWT_SECRET", &self.jwt_secret), ("JWT_SECRET_PREVIOUS", &self.jwt_secret_previous)] {

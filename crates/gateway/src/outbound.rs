@@ -108,7 +108,8 @@ mod tests {
 
     #[test]
     fn only_https_and_this_machine_are_called() {
-        for good in ["https://id.example.com/keys", "http://127.0.0.1:80/x", "http://[::1]:8080/", "http://localhost/"] {
+        for good in ["https://id.example.com/keys", "http://127.0.0.1:80/x", "http://[::1]:8080/", "http://localhost/"]
+        {
             assert!(address(good).is_ok(), "{good}");
         }
         for bad in [

@@ -100,7 +100,9 @@ impl Grants {
     #[must_use]
     pub fn about(&self, room: &Room) -> Vec<(String, Vec<String>)> {
         let entries = self.0.iter().filter(|(pattern, _)| pattern.matches(room));
-        entries.map(|(pattern, allowed)| (pattern.to_string(), allowed.iter().map(Allowed::to_string).collect())).collect()
+        entries
+            .map(|(pattern, allowed)| (pattern.to_string(), allowed.iter().map(Allowed::to_string).collect()))
+            .collect()
     }
 
     /// Whether the token may run the gateway.

@@ -30,7 +30,8 @@ impl Keys {
     /// The configured secrets: the one that signs today, and the one that did until lately.
     pub(super) fn of_secrets(config: &Config) -> Self {
         let secrets = config.jwt_secret.iter().chain(&config.jwt_secret_previous);
-        let key = |bytes| Key { id: None, algorithms: vec![Algorithm::HS256], decoding: DecodingKey::from_secret(bytes) };
+        let key =
+            |bytes| Key { id: None, algorithms: vec![Algorithm::HS256], decoding: DecodingKey::from_secret(bytes) };
         Self(secrets.map(|secret| key(secret.as_bytes())).collect())
     }
 

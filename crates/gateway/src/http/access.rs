@@ -66,7 +66,8 @@ async fn answer(node: &Node, request: Request) -> Result<Response, Problem> {
         Ok(identity) => identity,
         Err(refusal) => {
             let reason = refusal.to_string();
-            let none = Explanation { allowed: false, rule: "token", pattern: None, reason, user_id: None, grants: vec![] };
+            let none =
+                Explanation { allowed: false, rule: "token", pattern: None, reason, user_id: None, grants: vec![] };
             return Ok(Json(none).into_response());
         }
     };

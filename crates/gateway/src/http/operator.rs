@@ -150,9 +150,9 @@ pub(super) async fn disconnect(
 
 async fn disconnect_user(node: &Node, user: &str, caller: Result<Caller, Problem>) -> Result<Response, Problem> {
     caller?.has_admin_token(node).await?;
-    let user: UserId = user.parse().map_err(|error: InvalidId| {
-        Problem::of(ErrorPayload::new(ErrorCode::InvalidRoom, error.to_string()))
-    })?;
+    let user: UserId = user
+        .parse()
+        .map_err(|error: InvalidId| Problem::of(ErrorPayload::new(ErrorCode::InvalidRoom, error.to_string())))?;
     revoke(node, Revoked::User { user, second: node.clock.now().as_millis() / 1000 }).await
 }
 

@@ -3,12 +3,12 @@
 //! Owns the end of a hole: the missing events, in order, before any later one, or else the word that they are missing. The hub
 //! has put the connection on hold when it saw the hole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use roomcast_protocol::Position;
 use roomcast_protocol::server::{GapReason, Reply, RoomOutcome, SubscriptionAck};
+use roomcast_protocol::{Position, Room};
 
 use super::Session;
 use super::replay::Replay;
@@ -30,7 +30,7 @@ impl Session {
             let holes = self.hub().take_holes(self.key());
             let mut replay = Replay::default();
             let mut gaps = BTreeMap::new();
-            for (hole, end) in self.read_holes(&holes).await {
+            for (hole, end) in self.fill(holes).await {
                 self.node.metrics.hole(end.missed.is_ok());
                 self.hub().start_at(self.key(), &hole.room, end.position);
                 let other = [hole.until.epoch, hole.after.epoch].into_iter().find(|epoch| *epoch != end.position.epoch);
@@ -58,8 +58,40 @@ impl Session {
         }
     }
 
+    /// The holes, and how each ends. An event of several rooms fills a hole in all of them at once: filled room by room it would
+    /// come once for each.
+    async fn fill(&self, mut holes: Vec<Hole>) -> Vec<(Hole, End)> {
+        let mut filled: Vec<(Hole, End)> = Vec::new();
+        // Ends: whatever a further hole is filled with is older than the event that has shown it.
+        while !holes.is_empty() {
+            let read = self.read_holes(holes).await;
+            filled.retain(|(known, _)| read.iter().all(|(hole, _)| hole.room != known.room));
+            filled.extend(read);
+            holes = self.further_holes(&filled);
+        }
+        filled
+    }
+
+    /// What the events that fill holes show to be missing in other rooms of the connection, or further on in these.
+    fn further_holes(&self, filled: &[(Hole, End)]) -> Vec<Hole> {
+        let reach = |(hole, end): &(Hole, End)| Hole { until: end.position, ..hole.clone() };
+        let mut reached: BTreeMap<&Room, Hole> = filled.iter().map(|known| (&known.0.room, reach(known))).collect();
+        let mut further = BTreeSet::new();
+        let publications = filled.iter().filter_map(|(_, end)| end.missed.as_ref().ok()).flatten();
+        for (room, position) in publications.flat_map(|publication| &publication.places) {
+            let Some(until) = *position else { continue };
+            let at = reached.get(room).map(|hole| hole.until).or_else(|| self.hub().position(self.key(), room));
+            // Of another life of the stream nothing is known here.
+            if let Some(after) = at.filter(|at| at.is_before(&until) == Some(true)) {
+                reached.entry(room).or_insert_with(|| Hole { room: room.clone(), after, until }).until = until;
+                further.insert(room);
+            }
+        }
+        further.into_iter().filter_map(|room| reached.get(room).cloned()).collect()
+    }
+
     /// For each hole how it ends.
-    async fn read_holes<'a>(&self, holes: &'a [Hole]) -> Vec<(&'a Hole, End)> {
+    async fn read_holes(&self, holes: Vec<Hole>) -> Vec<(Hole, End)> {
         let limit = self.node.config.most_recovered();
         let since: Vec<_> = holes.iter().map(|hole| (hole.room.clone(), Some(hole.after))).collect();
         let mut pages = Err(Unavailable);
@@ -72,10 +104,13 @@ impl Session {
                 break;
             }
         }
-        match pages {
-            Ok(pages) => holes.iter().zip(pages).map(|(hole, page)| (hole, End::of(page, hole.until))).collect(),
-            Err(Unavailable) => holes.iter().map(|hole| (hole, End::unknown(hole.until))).collect(),
-        }
+        let mut pages = pages.map(Vec::into_iter).ok();
+        let ended = |hole: Hole| {
+            let page = pages.as_mut().and_then(Iterator::next);
+            let end = page.map_or_else(|| End::unknown(hole.until), |page| End::of(page, hole.until));
+            (hole, end)
+        };
+        holes.into_iter().map(ended).collect()
     }
 }
 
@@ -123,8 +158,113 @@ fn filling(mut page: Page, until: Position) -> Result<Vec<Arc<Publication>>, Gap
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Arc;
+
+    use roomcast_protocol::{Epoch, EventFrame, ServerMessage};
+    use serde_json::json;
+    use tokio::sync::mpsc;
+
     use super::*;
-    use roomcast_protocol::Epoch;
+    use crate::auth::Identity;
+    use crate::broker::Deliver;
+    use crate::broker::memory::MemoryBroker;
+    use crate::clock::Clock;
+    use crate::config::{Config, Secret};
+    use crate::node::Node;
+    use crate::outbox::Outbox;
+    use crate::publication::{Draft, Publication};
+    use crate::session::Incoming;
+
+    /// A node whose way from the broker to the hub is this test's.
+    struct Stage {
+        node: Arc<Node>,
+        published: mpsc::Receiver<Arc<Publication>>,
+        deliver: Deliver,
+    }
+
+    impl Stage {
+        fn start() -> Self {
+            let (to_test, published) = mpsc::channel(16);
+            let mut way = None;
+            let config = Config { jwt_secret: Some(Secret::new([b'x'; 32])), ..Config::serve() };
+            let node = Node::start_with(config, Clock::system(), 10, |config, deliver| {
+                way = Some(deliver);
+                Arc::new(MemoryBroker::new(config, to_test))
+            });
+            Self { node, published, deliver: way.unwrap() }
+        }
+
+        async fn publish(&mut self, id: &str, rooms: &[&str], is_lost: bool) {
+            let rooms = rooms.iter().map(|room| room.parse().unwrap()).collect();
+            let head = format!(
+                "{{\"eventId\":\"{id}\",\"type\":\"a.b\",\"timestamp\":\"2024-01-15T10:30:00.000Z\",\"payload\":1"
+            );
+            let (event_id, head) = (id.parse().unwrap(), head.into());
+            let draft = Draft { event_id, is_repeatable: false, rooms, head, is_ephemeral: false, except: None };
+            self.node.broker.publish(draft).await.unwrap();
+            let publication = self.published.recv().await.unwrap();
+            if !is_lost {
+                self.deliver.send(publication).await.unwrap();
+            }
+        }
+
+        async fn join(&self, rooms: &[&str]) -> (Session, Arc<Outbox>) {
+            let admission = self.node.admit().unwrap();
+            let outbox = admission.handle.outbox.clone();
+            let mut session = Session::new(self.node.clone(), admission, true, [127, 0, 0, 1].into());
+            let grants = serde_json::from_value(json!({"*": ["subscribe"]})).unwrap();
+            session.assume(Identity::of("user_1".parse().unwrap(), Some(grants)));
+            let request = json!({"action": "subscribe", "rooms": rooms}).to_string();
+            assert_eq!(session.handle(Incoming::Text(request)).await, None);
+            (session, outbox)
+        }
+    }
+
+    /// The events that have come, and whether the hub has seen a hole.
+    fn take(outbox: &Outbox) -> (Vec<EventFrame>, bool) {
+        let mut frames = VecDeque::new();
+        let taken = outbox.take(&mut frames);
+        let events = frames.iter().filter_map(|frame| match ServerMessage::parse(frame.as_str()).unwrap() {
+            ServerMessage::Event(event) => Some(*event),
+            _ => None,
+        });
+        (events.collect(), taken.has_hole)
+    }
+
+    /// Repairs what the next delivery shows, and answers everything that has come: ids, and in how many rooms.
+    async fn repaired(session: &mut Session, outbox: &Outbox) -> Vec<(String, usize)> {
+        let (mut events, mut has_hole) = (Vec::new(), false);
+        while !has_hole {
+            tokio::task::yield_now().await;
+            let taken = take(outbox);
+            events.extend(taken.0);
+            has_hole = taken.1;
+        }
+        session.repair().await;
+        events.extend(take(outbox).0);
+        events.into_iter().map(|event| (event.event_id.unwrap().to_string(), event.positions.len())).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_event_of_two_rooms_comes_once_though_one_room_shows_it_first() {
+        let mut stage = Stage::start();
+        let (mut session, outbox) = stage.join(&["team:a", "issue:b"]).await;
+        stage.publish("of_b", &["issue:b"], true).await;
+        stage.publish("of_both", &["team:a", "issue:b"], true).await;
+        stage.publish("of_a", &["team:a"], false).await;
+        let came = repaired(&mut session, &outbox).await;
+        assert_eq!(came, [("of_b".into(), 1), ("of_both".into(), 2), ("of_a".into(), 1)]);
+        stage.publish("also_of_b", &["issue:b"], false).await;
+        let mut later = Vec::new();
+        while later.is_empty() {
+            tokio::task::yield_now().await;
+            let (events, has_hole) = take(&outbox);
+            assert!(!has_hole, "nothing is missing any more");
+            later.extend(events);
+        }
+        assert_eq!(later[0].event_id.as_ref().unwrap().as_str(), "also_of_b");
+    }
 
     fn at(epoch: u64, offset: u64) -> Position {
         Position { epoch: Epoch(epoch), offset }

@@ -250,8 +250,14 @@ fn spawn(command: &mut Command) -> Child {
     spawned.expect("redis-server is installed (cargo xtask test does that)")
 }
 
+/// A port below those that the system gives to whoever asks for any: nobody has taken it when the server comes back.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Far from where another program of tests looks, whose number is a neighbour.
+    let start = std::process::id().wrapping_mul(7919) % 10_000;
+    let candidate = || u16::try_from(10_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000).unwrap();
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(candidate).take(10_000).find(is_free).unwrap()
 }
 
 /// A new folder below the one of the tests' program, which is the target's.
