@@ -2,8 +2,11 @@
 //!
 //! Owns the search for the secret that both share: the configured one, else that of `roomcast dev`.
 
+mod explain;
 mod inspect;
 mod mint;
+
+use std::io::Read as _;
 
 use clap::{ArgMatches, Command};
 use roomcast_gateway::Config;
@@ -19,26 +22,41 @@ pub(crate) fn command() -> Command {
         .arg_required_else_help(true)
         .subcommand(flags(mint::command()))
         .subcommand(flags(inspect::command()))
+        .subcommand(flags(explain::command()))
 }
 
 pub(crate) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     match matches.subcommand() {
         Some(("mint", matches)) => mint::run(matches),
-        Some((_, matches)) => inspect::run(matches),
-        None => Err(Failure::configuration("choose between mint and inspect")),
+        Some(("inspect", matches)) => inspect::run(matches),
+        Some((_, matches)) => explain::run(matches),
+        None => Err(Failure::configuration("choose between mint, inspect and explain")),
     }
 }
 
 fn flags(command: Command) -> Command {
-    configuration::flags_for(dev_secret::flag(command), |name| name.starts_with("JWT_"))
+    configuration::flags_for(dev_secret::flag(command), |name| name.starts_with("JWT_") || name == "ROOM_ACCESS")
+}
+
+/// The token of the command line, or of standard input for `-`.
+fn token_of(matches: &ArgMatches) -> Result<String, Failure> {
+    let mut token = matches.get_one::<String>("token").cloned().unwrap_or_default();
+    if token == "-" {
+        token.clear();
+        let read = std::io::stdin().read_to_string(&mut token);
+        read.map_err(|error| Failure::other(format!("read the token: {error}")))?;
+    }
+    Ok(token.trim().to_owned())
 }
 
 /// The configuration, with the secret of `roomcast dev` where none is given; and, in words, whose secret it has.
 fn with_secret(matches: &ArgMatches) -> Result<(Configuration, Option<String>), Failure> {
     let mut configuration = configuration::load(Config::serve(), matches)?;
-    if let Some((_, source)) = configuration.given("JWT_SECRET") {
-        let source = format!("JWT_SECRET ({source})");
-        return Ok((configuration, Some(source)));
+    for key in ["JWT_SECRET", "JWT_PUBLIC_KEY_FILE"] {
+        if let Some((_, source)) = configuration.given(key) {
+            let source = format!("{key} ({source})");
+            return Ok((configuration, Some(source)));
+        }
     }
     let file = DevSecret::new(matches);
     let secret = file.read()?;

@@ -82,13 +82,25 @@ pub enum BadToken {
 /// What is read of a token. Numbers are read as numbers only: `"exp": "1"` is refused.
 #[derive(Deserialize)]
 struct Claims {
+    #[serde(default, deserialize_with = "given")]
     sub: Option<serde_json::Value>,
+    #[serde(default, deserialize_with = "given")]
     exp: Option<serde_json::Value>,
+    #[serde(default, deserialize_with = "given")]
     nbf: Option<serde_json::Value>,
+    #[serde(default, deserialize_with = "given")]
     iat: Option<serde_json::Value>,
+    #[serde(default, deserialize_with = "given")]
     jti: Option<serde_json::Value>,
+    #[serde(default, deserialize_with = "given")]
     email: Option<serde_json::Value>,
+    #[serde(default, deserialize_with = "given")]
     grants: Option<serde_json::Value>,
+}
+
+/// Whatever stands there: a claim that is null is there, and malformed.
+fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<serde_json::Value>, D::Error> {
+    serde_json::Value::deserialize(deserializer).map(Some)
 }
 
 /// What is written into a token that the gateway mints.
@@ -216,11 +228,8 @@ impl Authenticator {
         }
         let fetched = self.jwks.as_ref().map(|jwks| jwks.keys()).unwrap_or_default();
         let id = header.kid.as_deref();
-        let is_named = fetched.candidates(header.alg, id).next().is_some();
-        let mut refusal = match &self.jwks {
-            Some(_) if !is_named => BadToken::UnknownKey,
-            _ => BadToken::Malformed,
-        };
+        let is_unknown = self.jwks.is_some() && id.is_some_and(|id| !fetched.know(id));
+        let mut refusal = if is_unknown { BadToken::UnknownKey } else { BadToken::Malformed };
         for key in self.own.candidates(header.alg, id).chain(fetched.candidates(header.alg, id)) {
             match self.decode(token, header.alg, key) {
                 Ok(claims) => return self.identity(claims),

@@ -354,8 +354,16 @@ mod tests {
             let default = setting.default.split(';').next().unwrap();
             if (setting.apply)(&mut config, default).is_ok() && !setting.secret {
                 let found = format!("{config:?}");
-                let unset =
-                    ["JWT_ISSUER", "JWT_AUDIENCE", "ROOM_KINDS", "REDIS_CA", "REDIS_MASTER"].contains(&setting.name);
+                let unset = [
+                    "JWT_PUBLIC_KEY_FILE",
+                    "JWKS_URL",
+                    "JWT_ISSUER",
+                    "JWT_AUDIENCE",
+                    "ROOM_KINDS",
+                    "REDIS_CA",
+                    "REDIS_MASTER",
+                ]
+                .contains(&setting.name);
                 assert!(unset || found == format!("{:?}", Config::serve()), "{}", setting.name);
             }
         }

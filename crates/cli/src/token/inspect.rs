@@ -3,7 +3,6 @@
 //! Owns the words. Reads any JWT without its secret; the verdict is the gateway's own check, and needs the secret.
 
 use std::fmt::Write as _;
-use std::io::Read;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -28,13 +27,8 @@ pub(super) fn command() -> Command {
 }
 
 pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
-    let mut token = matches.get_one::<String>("token").cloned().unwrap_or_default();
-    if token == "-" {
-        token.clear();
-        let read = std::io::stdin().read_to_string(&mut token);
-        read.map_err(|error| Failure::other(format!("read the token: {error}")))?;
-    }
-    let token = token.trim();
+    let token = super::token_of(matches)?;
+    let token = token.as_str();
     let [header, claims] = read(token).map_err(|problem| Failure::other(format!("read the token: {problem}")))?;
     let clock = Clock::system();
     let now = clock.now();

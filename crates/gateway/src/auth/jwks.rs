@@ -32,8 +32,8 @@ pub(crate) struct Jwks {
     address: Uri,
     outbound: Outbound,
     keys: RwLock<Arc<Keys>>,
-    /// When it was tried last. Held during a try: others wait for the same.
-    tried: Mutex<Option<Instant>>,
+    /// When a token was the reason to look last. Held during each fetch: others wait for the same.
+    looked: Mutex<Option<Instant>>,
 }
 
 impl Jwks {
@@ -41,7 +41,7 @@ impl Jwks {
     /// When TLS cannot be set up.
     pub(super) fn new(address: Uri) -> Result<Self, rustls::Error> {
         let outbound = Outbound::new(TIMEOUT, MOST_BYTES)?;
-        Ok(Self { address, outbound, keys: RwLock::default(), tried: Mutex::new(None) })
+        Ok(Self { address, outbound, keys: RwLock::default(), looked: Mutex::new(None) })
     }
 
     /// The last good set; empty before the first.
@@ -56,9 +56,9 @@ impl Jwks {
 
     /// Looks for a key that is not known, unless it was just looked for.
     pub(super) async fn look_again(&self) {
-        let mut tried = self.tried.lock().await;
-        if tried.is_none_or(|at| at.elapsed() >= PAUSE) {
-            *tried = Some(Instant::now());
+        let mut looked = self.looked.lock().await;
+        if looked.is_none_or(|at| at.elapsed() >= PAUSE) {
+            *looked = Some(Instant::now());
             self.fetch().await;
         }
     }
@@ -67,8 +67,7 @@ impl Jwks {
     pub(crate) async fn run(&self) {
         loop {
             {
-                let mut tried = self.tried.lock().await;
-                *tried = Some(Instant::now());
+                let _one_at_a_time = self.looked.lock().await;
                 self.fetch().await;
             }
             tokio::time::sleep(if self.is_loaded() { FRESH } else { FIRST_TRIES }).await;

@@ -75,6 +75,11 @@ impl Keys {
         self.0.is_empty()
     }
 
+    /// Whether one of them has this name.
+    pub(super) fn know(&self, id: &str) -> bool {
+        self.0.iter().any(|key| key.id.as_deref() == Some(id))
+    }
+
     /// The keys that may have signed a token of this algorithm that names this key, or none.
     pub(super) fn candidates(&self, algorithm: Algorithm, id: Option<&str>) -> impl Iterator<Item = &Key> {
         let is_named = move |key: &Key| match (&key.id, id) {

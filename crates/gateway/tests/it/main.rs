@@ -5,10 +5,12 @@
 mod auth_limit;
 mod connect;
 mod embedded;
+mod forged;
 mod frames;
 mod harness;
 mod http_events;
 mod http_rules;
+mod keys;
 mod lifetimes;
 mod limits;
 mod logs;
