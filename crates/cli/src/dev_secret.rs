@@ -86,9 +86,9 @@ impl DevSecret {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
         // The directory keeps itself out of the repository around it.
         fs::write(self.directory.join(".gitignore"), "*\n")?;
-        // Written aside and linked into place: two gateways that start together agree on one secret, and neither reads half.
-        let aside = self.directory.join(format!("dev-secret.{}", std::process::id()));
-        let _ = fs::remove_file(&aside);
+        // Written aside and linked into place: gateways that start together agree on one secret, and none reads half of it.
+        // Aside by a name of chance: in containers that share the directory every gateway has the same process id.
+        let aside = self.directory.join(format!("dev-secret.{}", random_hex()));
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
         writeln!(file, "{}", random_hex())?;
         let placed = match fs::hard_link(&aside, self.path()) {
@@ -108,4 +108,36 @@ fn random_hex() -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::*;
+
+    /// As containers on one volume are: each of them is process 1.
+    #[test]
+    fn gateways_with_the_same_process_id_that_start_together_agree_on_one_secret() {
+        for _ in 0..50 {
+            let below = std::env::temp_dir().join(format!("roomcast-{}", random_hex()));
+            let together = Barrier::new(8);
+            let start = || {
+                together.wait();
+                DevSecret { directory: below.join(".roomcast") }
+                    .read_or_make()
+                    .map_err(|failure| format!("{failure:?}"))
+            };
+            let made: Vec<_> = thread::scope(|scope| {
+                let gateways: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
+                gateways.into_iter().map(|gateway| gateway.join().unwrap()).collect()
+            });
+            let kept = DevSecret { directory: below.join(".roomcast") }.read().unwrap().unwrap();
+            fs::remove_dir_all(&below).unwrap();
+            for secret in made {
+                assert_eq!(secret.unwrap(), kept);
+            }
+        }
+    }
 }

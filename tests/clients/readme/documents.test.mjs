@@ -135,14 +135,28 @@ describe('with a gateway', () => {
   });
 });
 
-test('the proxy that the operations page shows passes on what the gateway needs', () => {
-  // Run by hand with nginx itself; here its settings are only held against the ones that the text argues for.
-  const nginx = operations.take('nginx');
-  for (const setting of ['proxy_http_version 1.1;', 'Upgrade $http_upgrade;', 'Connection $connection_upgrade;', 'Host $http_host;', 'X-Forwarded-For $proxy_add_x_forwarded_for;']) {
-    assert.ok(nginx.includes(setting), setting);
+test('the proxies of the operations page and of compose pass on what the gateway needs', () => {
+  // Run by hand with nginx itself; here their settings are only held against the ones that the text argues for.
+  const needed = ['proxy_http_version 1.1;', 'Upgrade $http_upgrade;', 'Connection $connection_upgrade;', 'Host $http_host;', 'X-Forwarded-For $proxy_add_x_forwarded_for;'];
+  for (const nginx of [operations.take('nginx'), read('docker-compose.proxy.conf')]) {
+    for (const setting of needed) assert.ok(nginx.includes(setting), setting);
+    assert.equal(nginx.split('{').length, nginx.split('}').length);
   }
-  assert.equal(nginx.split('{').length, nginx.split('}').length);
   operations.assertAllTaken();
+});
+
+test('compose can start several gateways: the proxy has the port of the host, and looks for them where they listen', () => {
+  const compose = read('docker-compose.yml');
+  const service = (name) => new RegExp(`^  ${name}:\\n((?: {4}.*\\n|\\n)+)`, 'm').exec(compose)?.[1] ?? assert.fail(name);
+  assert.doesNotMatch(service('gateway'), /^ {4}(ports|container_name|depends_on):/m);
+  assert.match(service('gateway'), /^ {6}PORT: "3001"$/m);
+  assert.match(service('gateway'), /^ {6}REDIS_URL: \$\{REDIS_URL-redis:\/\/redis:6379\}$/m);
+  assert.match(service('proxy'), /^ {6}- "127\.0\.0\.1:\$\{PORT:-3001\}:3001"$/m);
+  assert.doesNotMatch(service('proxy'), /^ {4}depends_on:/m);
+  const proxy = read('docker-compose.proxy.conf');
+  for (const setting of ['listen 3001;', 'resolver 127.0.0.11 valid=1s ipv6=off;', 'set $gateways gateway;', 'proxy_pass http://$gateways:3001;']) {
+    assert.ok(proxy.includes(setting), setting);
+  }
 });
 
 test('every example of the protocol page is the golden that it names, and every frame has one there', () => {
