@@ -1,4 +1,4 @@
-//! `token mint` and `token inspect`.
+//! `token mint`, `token inspect` and `token explain`.
 
 use crate::harness::{Directory, RunningGateway, SECRET, run, run_with_input};
 
@@ -43,6 +43,31 @@ fn a_foreign_signature_is_told() {
     let inspected = run(directory.roomcast(&["token", "inspect", unsigned]).env("JWT_SECRET", SECRET));
     assert!(inspected.stdout.contains("refused"), "{}", inspected.stdout);
     assert!(inspected.stdout.contains("expires    1970-01-01T00:00:01.000Z ("), "{}", inspected.stdout);
+}
+
+#[test]
+fn a_decision_is_explained_by_the_grant_that_makes_it() {
+    let directory = Directory::new();
+    let mint = ["token", "mint", "--user", "u1", "--grant", "team:*=subscribe", "--grant", "team:a=presence"];
+    let minted = run(directory.roomcast(&mint).env("JWT_SECRET", SECRET));
+    let explain = |room: &str, operation: &str| {
+        let question = ["token", "explain", "--token", &minted.stdout, "--room", room, "--op", operation];
+        run(directory.roomcast(&question).env("JWT_SECRET", SECRET))
+    };
+    let said = explain("team:a", "subscribe").stdout;
+    assert!(said.starts_with("allowed    the grant under team:* allows it\n"), "{said}");
+    assert!(said.contains("team:a: presence") && said.contains("team:*: subscribe"), "{said}");
+    let said = explain("team:a", "publish:user.typing").stdout;
+    assert!(said.starts_with("denied     none of the token's grants allows it\n"), "{said}");
+    assert!(explain("user:u1", "subscribe").stdout.starts_with("allowed    the room is the user's own"));
+    for (room, operation) in [("team", "subscribe"), ("team:a", "read")] {
+        assert_eq!(explain(room, operation).code, Some(2));
+    }
+    let question = ["token", "explain", "--token", "-", "--room", "team:a", "--op", "subscribe"];
+    let output =
+        run_with_input(directory.roomcast(&question).env("JWT_SECRET", SECRET.replace('0', "1")), &minted.stdout);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(said.trim(), "denied     the token's signature is not valid");
 }
 
 #[test]

@@ -9,7 +9,8 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::harness::{Client, call, call_over, config, publish, request, start, token, with_token};
 
-const ADMINS_ONLY: [(&str, &str); 5] = [
+const ADMINS_ONLY: [(&str, &str); 6] = [
+    ("POST", "/api/v1/access/explain"),
     ("POST", "/api/v1/users/nobody/disconnect"),
     ("POST", "/api/v1/tokens/no-token/revoke"),
     ("GET", "/api/v1/ws/stats"),
@@ -33,7 +34,12 @@ async fn statistics_and_limits_are_for_admins() {
         for grants in [Value::Null, json!({"team:*": ["admin", "*"]}), json!({"*": ["publish", "subscribe"]})] {
             assert_eq!(status(Some(&token(&gateway, "u", grants))).await, 403, "{path}");
         }
-        let expected = if method == "DELETE" { 404 } else { 200 };
+        let expected = match method {
+            "DELETE" => 404,
+            // A question without its words.
+            _ if path.ends_with("explain") => 400,
+            _ => 200,
+        };
         for grants in [json!({"*": ["admin"]}), json!({"*": ["*"]})] {
             assert_eq!(status(Some(&token(&gateway, "u", grants))).await, expected, "{path}");
         }
@@ -49,6 +55,43 @@ async fn in_dev_statistics_need_nothing() {
         let changes_something_for_users = method == "POST";
         assert_eq!(status == 401, changes_something_for_users, "{path}: {status}");
     }
+}
+
+#[tokio::test]
+async fn a_decision_is_explained_to_admins() {
+    let gateway = start(config());
+    let admin = token(&gateway, "the_admin", json!({"*": ["admin"]}));
+    let explain = async |token: &str, room: &str, operation: &str| {
+        let question = json!({"token": token, "room": room, "operation": operation});
+        let (status, _, answer) =
+            call(&gateway, request("POST", "/api/v1/access/explain", Some(&admin), question)).await;
+        (status, answer)
+    };
+    let reader = token(&gateway, "anna", json!({"team:*": ["subscribe"], "issue:i": ["presence"]}));
+    assert_eq!(
+        explain(&reader, "team:t", "subscribe").await,
+        (
+            200,
+            json!({"allowed": true, "rule": "grant", "pattern": "team:*", "reason": "the grant under team:* allows it",
+            "userId": "anna", "grants": [{"pattern": "team:*", "operations": ["subscribe"]}]})
+        )
+    );
+    for (room, operation, allowed, rule) in [
+        ("user:anna", "subscribe", true, "own room"),
+        ("issue:i", "subscribe", false, "not granted"),
+        ("issue:i", "publish:user.typing", false, "not granted"),
+        ("team:t", "admin", false, "not granted"),
+    ] {
+        let (_, answer) = explain(&reader, room, operation).await;
+        assert_eq!((&answer["allowed"], &answer["rule"]), (&json!(allowed), &json!(rule)), "{room} {operation}");
+    }
+    let without = token(&gateway, "ben", Value::Null);
+    assert_eq!(explain(&without, "team:t", "subscribe").await.1["rule"], "no grants");
+    let (status, refused) = explain("no token", "team:t", "subscribe").await;
+    assert_eq!((status, &refused["allowed"], &refused["rule"]), (200, &json!(false), &json!("token")));
+    assert_eq!(explain(&reader, "no room", "subscribe").await.1["code"], "INVALID_ROOM");
+    let (status, problem) = explain(&reader, "team:t", "read").await;
+    assert_eq!((status, &problem["code"], &problem["pointer"]), (422, &json!("INVALID_PAYLOAD"), &json!("/operation")));
 }
 
 #[tokio::test]
