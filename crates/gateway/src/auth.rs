@@ -1,6 +1,6 @@
 //! Authentication: from a token to an identity.
 //!
-//! Owns what makes a token good: its signature by one of the gateway's [`keys`], whatever the token says of itself, its times, its
+//! Owns what makes a token good: its signature by one of the gateway's keys, whatever the token says of itself, its times, its
 //! user and its claims. Which rooms it opens is [`access`](crate::access)'s to say.
 
 pub(crate) mod jwks;

@@ -162,15 +162,15 @@ impl Caller {
     }
 
     /// That it may run the gateway. On a developer's own machine everybody may.
-    pub(crate) async fn is_admin(self, node: &Node) -> Result<(), Problem> {
+    pub(crate) async fn check_admin(self, node: &Node) -> Result<(), Problem> {
         match node.config.mode {
             Mode::Dev => Ok(()),
-            Mode::Serve => self.has_admin_token(node).await,
+            Mode::Serve => self.check_admin_token(node).await,
         }
     }
 
     /// The same, on a developer's machine too: what changes anything is not for every page there.
-    pub(crate) async fn has_admin_token(self, node: &Node) -> Result<(), Problem> {
+    pub(crate) async fn check_admin_token(self, node: &Node) -> Result<(), Problem> {
         if rights::is_admin(&self.authenticate(node).await?) {
             Ok(())
         } else {

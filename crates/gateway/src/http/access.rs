@@ -53,7 +53,7 @@ pub(super) async fn explain(State(node): State<Arc<Node>>, request: Request) -> 
 }
 
 async fn answer(node: &Node, request: Request) -> Result<Response, Problem> {
-    Caller::of(node, &request)?.has_admin_token(node).await?;
+    Caller::of(node, &request)?.check_admin_token(node).await?;
     let body = read_body(request).await?;
     let question: Question = object(&body)?;
     let room = parse_room(&node.config, &question.room).map_err(Problem::of)?;

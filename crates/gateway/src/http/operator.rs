@@ -104,7 +104,7 @@ pub(super) async fn stats(State(node): State<Arc<Node>>, request: Request) -> Re
 }
 
 async fn stats_of_all(node: &Node, caller: Result<Caller, Problem>) -> Result<Response, Problem> {
-    caller?.is_admin(node).await?;
+    caller?.check_admin(node).await?;
     let stats = node.all_stats().await.map_err(Problem::of)?;
     Ok(Json(StatsAnswer { data: StatsData { stats, timestamp: node.clock.now() } }).into_response())
 }
@@ -116,7 +116,7 @@ pub(super) async fn rate_limits(State(node): State<Arc<Node>>, request: Request)
 }
 
 async fn usage_of_all(node: &Node, caller: Result<Caller, Problem>) -> Result<Response, Problem> {
-    caller?.is_admin(node).await?;
+    caller?.check_admin(node).await?;
     Ok(Json(node.all_message_usage().await.map_err(Problem::of)?).into_response())
 }
 
@@ -131,7 +131,7 @@ pub(super) async fn reset_rate_limit(
 }
 
 async fn reset(node: &Node, connection: &str, caller: Result<Caller, Problem>) -> Result<Response, Problem> {
-    caller?.is_admin(node).await?;
+    caller?.check_admin(node).await?;
     let unknown = || Problem::bare(StatusCode::NOT_FOUND);
     let connection: ConnectionId = connection.parse().map_err(|_| unknown())?;
     let found = node.reset_messages_anywhere(connection).await.map_err(Problem::of)?;
@@ -149,7 +149,7 @@ pub(super) async fn disconnect(
 }
 
 async fn disconnect_user(node: &Node, user: &str, caller: Result<Caller, Problem>) -> Result<Response, Problem> {
-    caller?.has_admin_token(node).await?;
+    caller?.check_admin_token(node).await?;
     let user: UserId = user
         .parse()
         .map_err(|error: InvalidId| Problem::of(ErrorPayload::new(ErrorCode::InvalidRoom, error.to_string())))?;
@@ -167,7 +167,7 @@ pub(super) async fn revoke_token(
 }
 
 async fn revoke_by_id(node: &Node, id: String, caller: Result<Caller, Problem>) -> Result<Response, Problem> {
-    caller?.has_admin_token(node).await?;
+    caller?.check_admin_token(node).await?;
     if !(1..=MAX_TOKEN_ID).contains(&id.len()) {
         let problem = format!("a token's id has 1 to {MAX_TOKEN_ID} bytes");
         return Err(Problem::of(ErrorPayload::new(ErrorCode::InvalidMessage, problem)));

@@ -28,6 +28,7 @@ mod rooms;
 mod server;
 mod slow;
 mod smoke;
+mod tenants;
 mod tokens;
 mod typing;
 mod upgrades;
