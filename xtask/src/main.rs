@@ -4,6 +4,7 @@
 
 mod ci;
 mod codegen;
+mod fuzz;
 mod npm;
 mod report;
 mod shell;
@@ -39,6 +40,12 @@ enum Task {
         #[arg(long)]
         list: bool,
     },
+    /// Feed the codec and the parser with what libFuzzer makes up.
+    Fuzz {
+        /// How long each target runs.
+        #[arg(long, default_value_t = fuzz::SECONDS)]
+        seconds: u64,
+    },
     /// Check the rules of the repository that a command can check.
     Tidy,
     /// Run what continuous integration runs.
@@ -51,6 +58,7 @@ fn main() -> std::process::ExitCode {
         Task::Codegen { check: true } => codegen::check(),
         Task::Test { list: true, .. } => test::list(),
         Task::Test { parts, .. } => test::run(&parts),
+        Task::Fuzz { seconds } => fuzz::run(seconds),
         Task::Tidy => tidy::run(),
         Task::Ci => ci::run(),
     };

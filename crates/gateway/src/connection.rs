@@ -1,12 +1,12 @@
-//! Connections: one task for each, which alone touches its socket.
+//! Connections: one task for each, which alone reads from its socket and closes it.
 //!
-//! Owns reading, writing and closing. The loop waits for three things: a flush of the outbox (frames to write, a wish to
-//! close, a deadline), the end of the request under way, and the socket itself. While a request is under way nothing more is
-//! read, but writing goes on; a peer that does not read delays nobody but itself.
+//! Owns reading and closing, and the writing that the outbox cannot do by itself. The loop waits for three things: news of the
+//! outbox (frames to write, a wish to close, a deadline), the end of the request under way, and the socket itself. While a
+//! request is under way nothing more is read, but writing goes on; a peer that does not read delays nobody but itself.
 
 mod socket;
+mod wire;
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +14,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use roomcast_protocol::server::{AuthExpiring, ConnectionClosing, Reply};
 use roomcast_protocol::{Advice, CloseCode};
-use tokio::io::{AsyncRead, AsyncWrite};
+use roomcast_websocket::{Close, Violation};
 use tokio::time::Instant;
-use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::auth::{BadToken, Identity};
 use crate::frame::Frame;
@@ -25,17 +24,18 @@ use crate::node::Node;
 use crate::outbox::{Closing, Outbox};
 use crate::session::{Incoming, Outcome, Session};
 use socket::{Io, Socket};
+pub(crate) use wire::{Bare, Piped, Wire};
 
 /// How long a closing connection may take to read what is left for it and to answer the close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A request under way gives the session back with its outcome.
-type UnderWay = BoxFuture<'static, (Session, Outcome)>;
+type UnderWay = BoxFuture<'static, (Box<Session>, Outcome)>;
 
 /// What woke the loop.
 enum Turn {
     Flushed,
-    Answered(Session, Outcome),
+    Answered(Box<Session>, Outcome),
     Received(Io),
 }
 
@@ -43,37 +43,36 @@ enum Turn {
 enum End {
     /// The gateway closes.
     Close(Closing),
-    /// The client closed, or its connection broke; nothing more can be said.
-    Gone(CloseCode),
+    /// The client closed, and is answered with the same.
+    Closed(Option<Close>),
+    /// The connection broke; nothing more can be said.
+    Gone,
 }
 
-struct Connection<S> {
-    socket: Socket<S>,
+struct Connection<W> {
+    socket: Socket<W>,
     node: Arc<Node>,
     outbox: Arc<Outbox>,
     deadlines: Deadlines,
     /// The earliest time at which the wheel will ring.
     rings_at: Option<Instant>,
     /// The session, while no request is under way.
-    session: Option<Session>,
+    session: Option<Box<Session>>,
     under_way: Option<UnderWay>,
     /// Whether the hub has put the connection on hold for missing events, and nothing was done about it yet.
     has_hole: bool,
-    frames: VecDeque<Frame>,
 }
 
-/// Runs one connection to its end. `read` was read of the stream before the upgrade.
-pub(crate) async fn run<S>(
-    stream: S,
-    read: &[u8],
+/// Runs one connection to its end. `read` was read of the wire before the upgrade.
+pub(crate) async fn run<W: Wire>(
+    wire: W,
+    read: Vec<u8>,
     node: Arc<Node>,
-    session: Session,
+    session: Box<Session>,
     identity: Option<Result<Identity, BadToken>>,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
-{
+) {
     let outbox = session.handle_of().outbox.clone();
-    let socket = Socket::new(stream, read, &node.config).await;
+    let socket = Socket::new(wire, read, &node.config);
     let deadlines = Deadlines::new(&node.config);
     let begin = begin(session, identity);
     let mut connection = Connection {
@@ -85,7 +84,6 @@ pub(crate) async fn run<S>(
         session: None,
         under_way: Some(begin),
         has_hole: false,
-        frames: VecDeque::new(),
     };
     connection.schedule();
     let code = match connection.serve().await {
@@ -93,41 +91,42 @@ pub(crate) async fn run<S>(
             connection.close(closing).await;
             closing.code
         }
-        End::Gone(code) => code,
+        End::Closed(close) => connection.answer(close).await,
+        End::Gone => CloseCode::Other(1006),
     };
     connection.node.metrics.closed(code);
     tracing::debug!(code = code.code(), "connection closed");
 }
 
-fn begin(mut session: Session, identity: Option<Result<Identity, BadToken>>) -> UnderWay {
+fn begin(mut session: Box<Session>, identity: Option<Result<Identity, BadToken>>) -> UnderWay {
     Box::pin(async move {
         let outcome = session.begin(identity).await;
         (session, outcome)
     })
 }
 
-fn handle(mut session: Session, message: Incoming) -> UnderWay {
+fn handle(mut session: Box<Session>, message: Incoming) -> UnderWay {
     Box::pin(async move {
         let outcome = session.handle(message).await;
         (session, outcome)
     })
 }
 
-fn repair(mut session: Session) -> UnderWay {
+fn repair(mut session: Box<Session>) -> UnderWay {
     Box::pin(async move {
         session.repair().await;
         (session, None)
     })
 }
 
-fn end_typing(mut session: Session) -> UnderWay {
+fn end_typing(mut session: Box<Session>) -> UnderWay {
     Box::pin(async move {
         session.end_typing().await;
         (session, None)
     })
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
+impl<W: Wire> Connection<W> {
     async fn serve(&mut self) -> End {
         loop {
             let end = match self.turn().await {
@@ -143,29 +142,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     async fn turn(&mut self) -> Turn {
         let (socket, outbox, under_way) = (&mut self.socket, &self.outbox, &mut self.under_way);
+        let metrics = &self.node.metrics;
         let may_read = under_way.is_none();
         tokio::select! {
             // Writing what others sent comes before asking for more; an answer before the next question.
             biased;
             () = outbox.flushed() => Turn::Flushed,
             (session, outcome) = async { under_way.as_mut().expect("guarded").await }, if !may_read => Turn::Answered(session, outcome),
-            message = poll_fn(|cx| socket.poll(cx, may_read, outbox)) => Turn::Received(message),
+            message = poll_fn(|cx| socket.poll(cx, may_read, outbox, metrics)) => Turn::Received(message),
         }
     }
 
-    /// Takes what the outbox has: frames first, then a wish to close, which comes behind them.
+    /// Looks at the news of the outbox. Its frames are written when the loop comes to the socket.
     fn flushed(&mut self) -> Option<End> {
-        let taken = self.outbox.take(&mut self.frames);
-        if taken.closing.is_some_and(|closing| is_abrupt(closing.code)) {
-            // What has not reached the library yet is not sent any more.
-            self.socket.forget_queue();
-        }
-        for frame in self.frames.drain(..) {
-            self.node.metrics.sent(frame.len());
-            self.socket.queue(frame);
-        }
+        let taken = self.outbox.news();
         if let Some(closing) = taken.closing {
             return Some(End::Close(closing));
+        }
+        if taken.is_broken {
+            return Some(self.lost("io"));
         }
         self.has_hole |= taken.has_hole;
         self.begin_repair();
@@ -182,7 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
     }
 
-    fn answered(&mut self, session: Session, outcome: Outcome) -> Option<End> {
+    fn answered(&mut self, session: Box<Session>, outcome: Outcome) -> Option<End> {
         self.under_way = None;
         let expires_at = session.expires_at();
         self.session = Some(session);
@@ -199,22 +194,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     }
 
     fn received(&mut self, io: Io) -> Option<End> {
-        let message = match io {
-            Io::Message(message) => message,
+        let incoming = match io {
+            Io::Text(text) => Incoming::Text(text),
+            Io::Binary => Incoming::Binary,
+            Io::Control => {
+                self.deadlines.seen();
+                return None;
+            }
             Io::Begun => {
                 self.schedule();
                 return None;
             }
-            Io::Failed(error) => return Some(self.broken(&error)),
-            Io::Ended => return Some(End::Gone(self.socket.peer_code())),
+            Io::Closes(close) => return Some(End::Closed(close)),
+            Io::Violates(violation) => return Some(self.failed(violation)),
+            Io::Ended => return Some(self.lost("reset")),
+            Io::Broken => return Some(self.lost("io")),
         };
         self.deadlines.seen();
-        let incoming = match message {
-            Message::Text(text) => Incoming::Text(text.as_str().to_owned()),
-            Message::Binary(_) => Incoming::Binary,
-            // The library answers pings and closes by itself.
-            _ => return None,
-        };
         self.node.metrics.received(match &incoming {
             Incoming::Text(text) => text.len(),
             Incoming::Binary => 0,
@@ -224,26 +220,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         None
     }
 
-    /// An error of the socket becomes a close code, or tells that the peer is gone.
-    fn broken(&self, error: &tungstenite::Error) -> End {
-        use tungstenite::Error;
-        let (code, reason) = match error {
-            Error::Capacity(_) => (CloseCode::MessageTooBig, "message too big"),
-            Error::Utf8(_) => (CloseCode::InvalidUtf8, "invalid utf-8"),
-            Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => {
-                self.node.metrics.connection_error("reset");
-                return End::Gone(CloseCode::Other(1006));
-            }
-            Error::Protocol(_) => (CloseCode::ProtocolError, "protocol error"),
-            Error::WriteBufferFull(_) => (CloseCode::SlowConsumer, "slow consumer"),
-            Error::ConnectionClosed | Error::AlreadyClosed => return End::Gone(self.socket.peer_code()),
-            _ => {
-                self.node.metrics.connection_error("io");
-                return End::Gone(CloseCode::Other(1006));
-            }
-        };
-        self.node.metrics.connection_error(reason);
+    /// What a client did wrong becomes a close code.
+    fn failed(&self, violation: Violation) -> End {
+        let code = CloseCode::from(violation.close_code());
+        tracing::debug!(%violation, "a client has broken a rule of WebSockets");
+        self.node.metrics.connection_error(code.reason());
         End::Close(Closing { code, retry_after_ms: Some(0) })
+    }
+
+    fn lost(&self, reason: &'static str) -> End {
+        self.node.metrics.connection_error(reason);
+        End::Gone
     }
 
     /// A deadline may have passed.
@@ -251,19 +238,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let close = |code| Some(End::Close(Closing { code, retry_after_ms: Some(0) }));
         while let Some(due) = self.deadlines.due(self.socket.incomplete_since()) {
             match due {
-                Due::Ping => self.socket.ping(),
+                Due::Ping => self.outbox.ping(),
                 Due::Expiring(expires_at) => {
                     let notice = Reply::AuthExpiring(AuthExpiring { expires_at });
                     self.outbox.send(Frame::reply(None, notice, self.node.clock.now()));
                 }
                 // During a request nothing is read; a peer that takes its replay is not silent.
-                Due::Idle if self.under_way.is_some() && self.socket.take_progress() => self.deadlines.seen(),
+                Due::Idle if self.under_way.is_some() && self.outbox.take_progress() => self.deadlines.seen(),
                 Due::Idle => return close(CloseCode::HeartbeatTimeout),
                 Due::Message => return close(CloseCode::ProtocolError),
-                Due::Expired => {
-                    self.socket.forget_queue();
-                    return close(CloseCode::TokenExpired);
-                }
+                Due::Expired => return close(CloseCode::TokenExpired),
                 Due::Authentication => {
                     // A request under way is the authentication itself; it is given its time by the broker's own.
                     let Some(session) = &self.session else { break };
@@ -273,7 +257,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 }
             }
         }
-        let is_over = |session: &mut Session| session.typing_ends_at().is_some_and(|at| at <= Instant::now());
+        let is_over = |session: &mut Box<Session>| session.typing_ends_at().is_some_and(|at| at <= Instant::now());
         if let Some(session) = self.session.take_if(is_over) {
             self.under_way = Some(end_typing(session));
         }
@@ -284,7 +268,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// Makes sure that the wheel rings for the next deadline. One entry does for all: an earlier one looks for itself.
     fn schedule(&mut self) {
         let now = Instant::now();
-        let typing = self.session.as_ref().and_then(Session::typing_ends_at);
+        let typing = self.session.as_ref().and_then(|session| session.typing_ends_at());
         let next = self.deadlines.next(self.socket.incomplete_since());
         let next = typing.map_or(next, |typing| typing.min(next));
         if self.rings_at.is_none_or(|rings_at| rings_at <= now || next < rings_at) {
@@ -295,21 +279,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     /// Says why, closes, and gives the peer a moment to read it.
     async fn close(&mut self, closing: Closing) {
-        self.outbox.take(&mut self.frames);
-        self.outbox.abandon();
-        for frame in self.frames.drain(..).filter(|_| !is_abrupt(closing.code)) {
-            self.socket.queue(frame);
+        self.outbox.seal();
+        if is_abrupt(closing.code) {
+            self.outbox.forget();
         }
         if is_announced(closing.code) {
-            self.socket.queue(Frame::reply(
-                None,
-                Reply::ConnectionClosing(announcement(closing)),
-                self.node.clock.now(),
-            ));
+            let notice = Reply::ConnectionClosing(announcement(closing));
+            self.outbox.push_last(Frame::reply(None, notice, self.node.clock.now()));
         }
-        self.socket.queue_close(closing.code);
+        self.outbox.push_last(Frame::close(Some(closing.code), closing.code.reason()));
+        self.finish().await;
+    }
+
+    /// Answers the client's close with its own code, behind what was queued for it.
+    async fn answer(&mut self, close: Option<Close>) -> CloseCode {
+        let code = close.as_ref().map(|close| CloseCode::from(close.code));
+        self.outbox.seal();
+        self.outbox.push_last(Frame::close(code, close.as_ref().map_or("", |close| &close.reason)));
+        self.finish().await;
+        code.unwrap_or(CloseCode::Other(1005))
+    }
+
+    async fn finish(&mut self) {
         // A peer that reads nothing gets no more time than this: the connection is dropped then.
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.socket.finish(&self.outbox)).await;
+        let finished = self.socket.finish(&self.outbox, &self.node.metrics);
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, finished).await;
     }
 }
 

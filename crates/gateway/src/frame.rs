@@ -1,53 +1,104 @@
-//! Frames: messages encoded once, shared by everybody who gets them.
+//! Frames: messages encoded once with their WebSocket header, shared by everybody who gets them.
 
-use bytes::Bytes;
+use std::sync::Arc;
+
 use roomcast_protocol::server::{Reply, ReplyFrame};
-use roomcast_protocol::{RequestId, Timestamp};
+use roomcast_protocol::{CloseCode, RequestId, Timestamp};
+use roomcast_websocket::encode as websocket;
 use serde::Serialize;
 
-/// The text of a message to a client. Cheap to clone; the bytes are shared.
+/// A message to a client, as it is written. Cheap to clone; the bytes are shared.
 #[derive(Debug, Clone)]
-pub struct Frame(Bytes);
+pub struct Frame(Arc<[u8]>);
 
 impl Frame {
     /// A frame of an answer, or of news of the connection itself.
     #[must_use]
     pub fn reply(reply_to: Option<RequestId>, reply: Reply, timestamp: Timestamp) -> Self {
-        Self(encode(&ReplyFrame { reply_to, reply, timestamp }).into())
+        let mut bytes = Self::beginning(256);
+        write(&mut bytes, &ReplyFrame { reply_to, reply, timestamp });
+        Self::of_beginning(bytes)
     }
 
     /// A frame of JSON that is encoded already.
     #[must_use]
-    pub fn of_json(json: Vec<u8>) -> Self {
-        Self(json.into())
+    pub fn of_json(json: &[u8]) -> Self {
+        Self(websocket::text(json).into())
+    }
+
+    /// The beginning of a frame: its text is to be written behind it.
+    pub(crate) fn beginning(capacity: usize) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(websocket::MAX_HEADER + capacity);
+        bytes.resize(websocket::MAX_HEADER, 0);
+        bytes
+    }
+
+    /// A frame of a beginning and the text that was written behind it.
+    pub(crate) fn of_beginning(mut bytes: Vec<u8>) -> Self {
+        let begin = websocket::text_in_place(&mut bytes);
+        Self(bytes[begin..].into())
+    }
+
+    /// A ping.
+    pub(crate) fn ping() -> Self {
+        Self(websocket::ping().into())
+    }
+
+    /// The answer to a ping.
+    pub(crate) fn pong(payload: &[u8]) -> Self {
+        Self(websocket::pong(payload).into())
+    }
+
+    /// A close; without a code where the client gave none.
+    pub(crate) fn close(code: Option<CloseCode>, reason: &str) -> Self {
+        Self(websocket::close(code.map(CloseCode::code), reason).into())
     }
 
     /// How many bytes the text has.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.text().len()
     }
 
     /// Whether there is no text, which no frame of the protocol is.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The bytes, valid UTF-8.
-    #[must_use]
-    pub fn into_bytes(self) -> Bytes {
-        self.0
+        self.text().is_empty()
     }
 
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        std::str::from_utf8(self.text()).unwrap_or_default()
+    }
+
+    /// What is written: the header and the text.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Whether this is a message of the protocol, and no control frame.
+    pub(crate) fn is_text(&self) -> bool {
+        websocket::is_text(&self.0)
+    }
+
+    /// Whether this answers a ping.
+    pub(crate) fn is_pong(&self) -> bool {
+        websocket::is_pong(&self.0)
+    }
+
+    fn text(&self) -> &[u8] {
+        self.0.get(websocket::header_length(&self.0)..).unwrap_or_default()
     }
 }
 
 /// The protocol's types have string keys and no failing serializers, so encoding them cannot fail.
 pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
+}
+
+/// The same, behind what is there.
+fn write<T: Serialize>(bytes: &mut Vec<u8>, value: &T) {
+    // Writing to a vector does not fail either.
+    let _ = serde_json::to_writer(bytes, value);
 }

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::fault::{self, Fault};
 use crate::frame::Frame;
+use crate::metrics::Metrics;
 use crate::outbox::{Outbox, Pushed};
 use crate::publication::{Publication, RoomSet};
 pub(crate) use members::Hole;
@@ -88,9 +89,9 @@ pub(crate) struct Touched {
 
 impl Touched {
     /// Ends the turn.
-    pub(crate) fn flush(&mut self) {
+    pub(crate) fn write(&mut self, metrics: &Metrics) {
         for outbox in self.outboxes.drain(..) {
-            outbox.flush();
+            outbox.write(metrics);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The Roomcast gateway: carries events from back ends to users' browsers over WebSockets, with rooms, rights and limits.
 //!
-//! The path of the data, in one breath: a frame comes in through `connection`, which alone knows the socket; `session`
+//! The path of the data, in one breath: a frame comes in through `connection`, which alone reads from the socket; `session`
 //! decides whether the client may; `publish` checks and stamps; the `broker` gives positions, keeps and delivers; the `hub`
-//! puts one shared frame into the `outbox` of every member; and each connection writes what its outbox holds.
+//! puts one shared frame into the `outbox` of every member; and at the end of a turn each outbox writes what it holds.
 //!
 //! ```text
 //! socket -> connection -> session -> node -> broker -+
@@ -22,7 +22,6 @@ pub mod config;
 mod connection;
 mod fault;
 mod frame;
-mod framing;
 mod gateway;
 mod heartbeat;
 mod http;

@@ -232,7 +232,7 @@ impl Node {
                 self.hub.deliver(&publication, &mut touched);
             }
             self.metrics.delivered.inc_by(std::mem::take(&mut touched.frames));
-            touched.flush();
+            touched.write(&self.metrics);
         }
     }
 

@@ -1,16 +1,22 @@
-//! The outbox: what waits to be written to one connection.
+//! The outbox: what waits to be written to one connection, and the writing.
 //!
 //! Owns a queue that is bounded in bytes, and the wish to close. Anybody may put frames in, nobody waits: a full outbox ends
-//! its connection with [`CloseCode::SlowConsumer`] and costs the others nothing. Only the connection's task takes out, when
-//! [`Outbox::flush`] has woken it, so that everything put in during a turn is written together.
+//! its connection with [`CloseCode::SlowConsumer`] and costs the others nothing. At any time at most one writes what is
+//! queued: whoever ends a turn, if the connection has a bare socket that took everything so far, or else the connection's
+//! task. No lock is held meanwhile.
+
+mod writing;
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use roomcast_protocol::CloseCode;
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 
 use crate::frame::Frame;
+use writing::Writer;
+pub(crate) use writing::Written;
 
 /// What became of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,12 +41,14 @@ pub(crate) struct Closing {
 /// What the connection's task finds when it was woken.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
-    /// The wish to close, once; what was queued before it has been handed out with it.
+    /// The wish to close, once.
     pub closing: Option<Closing>,
     /// Whether events are missing, which the hub holds the connection for.
     pub has_hole: bool,
     /// Whether a deadline may have passed.
     pub is_time: bool,
+    /// Whether somebody else found the socket broken.
+    pub is_broken: bool,
 }
 
 /// The queue of one connection. Held by its connection, the hub, the wheel and the registry.
@@ -51,6 +59,9 @@ pub(crate) struct Outbox {
     /// Wakes whoever waits in [`Outbox::drained`].
     room: Notify,
     limit: usize,
+    /// The writing half of a bare socket, which may be written to from anywhere. What is no bare socket is the connection's
+    /// task's alone.
+    wire: OnceLock<OwnedWriteHalf>,
 }
 
 /// A replay goes on when less than this waits: enough to keep the socket busy, far from any limit.
@@ -59,8 +70,20 @@ const REPLAY_BYTES: usize = 64 << 10;
 #[derive(Debug, Default)]
 struct Queue {
     frames: VecDeque<Frame>,
-    /// Bytes queued, and taken but not yet written.
+    /// How much of the first frame is written.
+    offset: usize,
+    /// Text that is not written as a whole, that in a writer's hands too.
     bytes: usize,
+    writer: Writer,
+    /// Whether what the writer brings back is not sent any more, but for the end of a frame that has begun.
+    is_forgotten: bool,
+    /// Whether a ping is unwritten: a peer that does not read is not pinged again and again.
+    is_pinging: bool,
+    /// Whether a pong is unwritten: its bytes are the next ping's then, so that a flood of pings is not kept.
+    is_ponging: bool,
+    /// Whether the peer took something since this was last asked.
+    has_progressed: bool,
+    is_broken: bool,
     closing: Option<Closing>,
     is_closed: bool,
     is_time: bool,
@@ -71,7 +94,8 @@ impl Outbox {
     /// An outbox of at most `limit` bytes.
     #[must_use]
     pub(crate) fn new(limit: usize) -> Self {
-        Self { queue: Mutex::default(), wake: Notify::new(), room: Notify::new(), limit }
+        let (wake, room) = (Notify::new(), Notify::new());
+        Self { queue: Mutex::default(), wake, room, limit, wire: OnceLock::new() }
     }
 
     /// Queues a frame, to be written at the next flush.
@@ -81,8 +105,9 @@ impl Outbox {
             return Pushed::Closed;
         }
         if queue.bytes + frame.len() > self.limit {
-            queue.frames = VecDeque::new();
+            queue.forget();
             queue.close(Closing { code: CloseCode::SlowConsumer, retry_after_ms: Some(0) });
+            self.wake.notify_one();
             return Pushed::Full;
         }
         queue.bytes += frame.len();
@@ -90,16 +115,45 @@ impl Outbox {
         Pushed::Queued
     }
 
-    /// Ends the turn: the connection's task writes what was queued.
+    /// Has the connection's task write what was queued.
     pub(crate) fn flush(&self) {
         self.wake.notify_one();
     }
 
-    /// Queues a frame and ends the turn.
+    /// Queues a frame, and has the connection's task write it.
     pub(crate) fn send(&self, frame: Frame) -> Pushed {
         let pushed = self.push(frame);
         self.flush();
         pushed
+    }
+
+    /// Queues a ping, unless one waits already.
+    pub(crate) fn ping(&self) {
+        let mut queue = self.lock();
+        if !queue.is_closed && !std::mem::replace(&mut queue.is_pinging, true) {
+            queue.frames.push_back(Frame::ping());
+        }
+    }
+
+    /// Queues the answer to a ping, in the place of one that waits already.
+    pub(crate) fn pong(&self, payload: &[u8]) {
+        let mut queue = self.lock();
+        if queue.is_closed {
+            return;
+        }
+        let pong = Frame::pong(payload);
+        let begun = usize::from(queue.offset > 0);
+        let was_ponging = std::mem::replace(&mut queue.is_ponging, true);
+        let mut waiting = queue.frames.iter_mut().skip(begun).rev().filter(|frame| frame.is_pong());
+        let (came, went) = match waiting.next().filter(|_| was_ponging) {
+            Some(waiting) => (pong.len(), std::mem::replace(waiting, pong).len()),
+            None => {
+                let came = pong.len();
+                queue.frames.push_back(pong);
+                (came, 0)
+            }
+        };
+        queue.bytes = queue.bytes + came - went;
     }
 
     /// Ends the connection, behind what is queued already. Only the first wish counts.
@@ -125,29 +179,20 @@ impl Outbox {
         self.wake.notified().await;
     }
 
-    /// Hands everything queued to the connection's task.
-    pub(crate) fn take(&self, into: &mut VecDeque<Frame>) -> Taken {
+    /// Hands the news to the connection's task.
+    pub(crate) fn news(&self) -> Taken {
         let mut queue = self.lock();
-        if into.is_empty() {
-            std::mem::swap(into, &mut queue.frames);
-        } else {
-            into.append(&mut queue.frames);
-        }
         Taken {
             closing: queue.closing.take(),
             has_hole: std::mem::take(&mut queue.has_hole),
             is_time: std::mem::take(&mut queue.is_time),
+            is_broken: queue.is_broken,
         }
     }
 
-    /// Frees the room that written frames took.
-    pub(crate) fn written(&self, bytes: usize) {
-        let mut queue = self.lock();
-        let was_above = queue.bytes >= REPLAY_BYTES;
-        queue.bytes = queue.bytes.saturating_sub(bytes);
-        if was_above && queue.bytes < REPLAY_BYTES {
-            self.room.notify_one();
-        }
+    /// Whether the peer took something since this was last asked: it lives, even if nothing of it is read at the moment.
+    pub(crate) fn take_progress(&self) -> bool {
+        std::mem::take(&mut self.lock().has_progressed)
     }
 
     /// Waits until little is left to write: the pace of a replay is the socket's. Answers false when nothing is written any
@@ -164,15 +209,49 @@ impl Outbox {
         }
     }
 
+    /// Takes nothing more from anybody; what waits is still written.
+    pub(crate) fn seal(&self) {
+        self.lock().is_closed = true;
+    }
+
+    /// Drops what waits, but for the end of a frame that is written in part.
+    pub(crate) fn forget(&self) {
+        self.lock().forget();
+    }
+
+    /// Queues a last frame, whatever waits, and though the outbox takes nothing more.
+    pub(crate) fn push_last(&self, frame: Frame) {
+        let mut queue = self.lock();
+        queue.bytes += frame.len();
+        queue.frames.push_back(frame);
+    }
+
     /// Drops what is queued and takes nothing more: the connection is gone.
     pub(crate) fn abandon(&self) {
         let mut queue = self.lock();
-        *queue = Queue { is_closed: true, ..Queue::default() };
+        queue.is_closed = true;
+        queue.forget();
+        self.room.notify_one();
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // No code panics with the lock held.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a test does in the place of a connection's task.
+#[cfg(test)]
+impl Outbox {
+    /// Takes everything that is queued, and the news.
+    pub(crate) fn take(&self, into: &mut VecDeque<Frame>) -> Taken {
+        into.append(&mut self.lock().frames);
+        self.news()
+    }
+
+    /// Frees the room that taken frames took.
+    pub(crate) fn written(&self, bytes: usize) {
+        self.free(&mut self.lock(), bytes);
     }
 }
 
@@ -183,6 +262,14 @@ impl Queue {
             self.closing = Some(closing);
         }
     }
+
+    fn forget(&mut self) {
+        self.is_forgotten |= self.writer == Writer::Somebody;
+        let begun = usize::from(self.offset > 0);
+        let dropped: usize = self.frames.drain(begun.min(self.frames.len())..).map(|frame| frame.len()).sum();
+        self.bytes = self.bytes.saturating_sub(dropped);
+        self.frames.shrink_to_fit();
+    }
 }
 
 #[cfg(test)]
@@ -190,7 +277,7 @@ mod tests {
     use super::*;
 
     fn frame(bytes: usize) -> Frame {
-        Frame::of_json(vec![b'x'; bytes])
+        Frame::of_json(&vec![b'x'; bytes])
     }
 
     #[test]

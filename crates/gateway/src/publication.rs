@@ -117,7 +117,7 @@ impl Publication {
     }
 
     fn encode(&self, rooms: RoomSet) -> Frame {
-        let mut text = Vec::with_capacity(self.head.len() + 64);
+        let mut text = Frame::beginning(self.head.len() + 64);
         text.extend_from_slice(&self.head);
         let named = self.places.iter().enumerate().filter(|(index, _)| rooms & (1 << index) != 0);
         let mut opening: &[u8] = br#","positions":{"#;
@@ -131,7 +131,7 @@ impl Publication {
             text.push(b'}');
         }
         text.push(b'}');
-        Frame::of_json(text)
+        Frame::of_beginning(text)
     }
 
     /// Its place in a room.
@@ -194,7 +194,7 @@ mod tests {
     fn one_frame_is_shared_by_all_readers_of_the_same_rooms() {
         let publication = publication(&["team:a", "issue:b"], false);
         for rooms in [0b11, 0b10] {
-            assert_eq!(publication.frame(rooms).into_bytes().as_ptr(), publication.frame(rooms).into_bytes().as_ptr());
+            assert_eq!(publication.frame(rooms).bytes().as_ptr(), publication.frame(rooms).bytes().as_ptr());
         }
     }
 

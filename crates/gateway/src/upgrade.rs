@@ -17,10 +17,9 @@ use hyper_util::rt::TokioIo;
 use roomcast_protocol::server::ErrorPayload;
 use roomcast_protocol::{BEARER_PREFIX, ErrorCode, SUBPROTOCOL};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::address;
-use crate::connection;
+use crate::connection::{self, Bare, Piped};
 use crate::http::problem::Problem;
 use crate::http::{origin_of, peer_of};
 use crate::node::{Admission, Node};
@@ -82,14 +81,19 @@ fn start(node: &Arc<Node>, admission: Admission, presented: Presented, request: 
     tasks.spawn(async move {
         let Ok(upgraded) = upgraded.await else { return };
         let session = Session::new(node.clone(), admission, presented.has_subprotocol, presented.address);
+        let session = Box::new(session);
         // The bare socket where there is one, so that nothing of the HTTP connection stays behind.
         match upgraded.downcast::<TokioIo<TcpStream>>() {
             Ok(parts) => {
                 let read = parts.read_buf.to_vec();
                 drop(parts.read_buf);
-                connection::run(parts.io.into_inner(), &read, node, session, presented.identity).await;
+                let wire = Bare::new(parts.io.into_inner(), &session.handle_of().outbox);
+                connection::run(wire, read, node, session, presented.identity).await;
             }
-            Err(upgraded) => connection::run(TokioIo::new(upgraded), &[], node, session, presented.identity).await,
+            Err(upgraded) => {
+                let wire = Piped::new(TokioIo::new(upgraded));
+                connection::run(wire, Vec::new(), node, session, presented.identity).await;
+            }
         }
     });
 }
@@ -150,7 +154,14 @@ fn handshake(request: &Request) -> Result<Handshake, Problem> {
     let offer = offer(headers).ok_or_else(|| {
         malformed("Sec-WebSocket-Protocol: roomcast.bearer.<token> needs roomcast.v1 beside it, once")
     })?;
-    Ok(Handshake { accept: derive_accept_key(key.as_bytes()), offer })
+    Ok(Handshake { accept: accept_key(key), offer })
+}
+
+/// The proof that the key was understood (RFC 6455 section 4.2.2).
+fn accept_key(key: &str) -> String {
+    let mut hash = sha1_smol::Sha1::from(key);
+    hash.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    STANDARD.encode(hash.digest().bytes())
 }
 
 /// The value of a header that stands there exactly once.
@@ -241,6 +252,11 @@ mod tests {
     fn a_token_without_the_protocol_or_two_tokens_make_no_sense() {
         assert_eq!(offered(&["roomcast.bearer.a.b.c"]), None);
         assert_eq!(offered(&["roomcast.v1, roomcast.bearer.a, roomcast.bearer.b"]), None);
+    }
+
+    #[test]
+    fn the_answer_to_a_key_is_the_one_of_the_rfc() {
+        assert_eq!(accept_key("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 
     #[test]

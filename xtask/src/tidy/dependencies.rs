@@ -27,6 +27,26 @@ const FORBIDDEN: &[Forbidden] = &[
         reason: "the protocol is the wire and nothing else: no runtime, no input or output, no clock, no chance",
     },
     Forbidden {
+        from: "roomcast-websocket",
+        to: &[
+            "roomcast-protocol",
+            "roomcast-gateway",
+            "roomcast-client",
+            "tokio",
+            "tokio-tungstenite",
+            "axum",
+            "hyper",
+        ],
+        tests_may: true,
+        reason: "the codec knows bytes and nothing else: no runtime, no input or output, no other codec",
+    },
+    Forbidden {
+        from: "roomcast-gateway",
+        to: &["tokio-tungstenite"],
+        tests_may: true,
+        reason: "the gateway speaks WebSocket by roomcast-websocket",
+    },
+    Forbidden {
         from: "roomcast-gateway",
         to: &["roomcast-client", "roomcast-cli"],
         tests_may: false,

@@ -1,196 +1,225 @@
-//! The socket: the WebSocket library, and what waits to be given to it.
+//! The socket: bytes of the wire become messages, and frames of the outbox become bytes of the wire.
+//!
+//! Owns the decoder and what was read and not yet decoded. Reading goes through a buffer of the thread; a connection keeps
+//! bytes only while a message is incomplete, or while a request is under way and more had come with it.
 
-use std::collections::VecDeque;
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use futures_util::{Sink, Stream};
-use roomcast_protocol::CloseCode;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use roomcast_websocket::{Close, Decoder, Limits, Message, Violation};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::time::Instant;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
 
+use super::wire::Wire;
 use crate::config::Config;
-use crate::frame::Frame;
-use crate::framing::Watched;
-use crate::outbox::Outbox;
+use crate::metrics::Metrics;
+use crate::outbox::{Outbox, Written};
 
-/// Read at once. The library's own 128 KiB would be most of an idle connection's memory.
-const READ_BUFFER: usize = 1024;
+/// Read at once, into one buffer for each thread; so much of one client may wait while a request is under way.
+const READ_BUFFER: usize = 16 << 10;
 
-/// Gathered before a write, so that frames of one turn leave together.
-const WRITE_BUFFER: usize = 16 << 10;
+/// Frames of one message. A client that cuts its messages cuts them into a few.
+const MESSAGE_FRAMES: u32 = 1024;
+
+/// Control frames between the fragments of one message.
+const CONTROL_FRAMES: u32 = 256;
+
+/// Messages that came together and are looked at before their answers are written, so that these leave together too.
+const GATHERED: u32 = 16;
 
 /// Bytes that a peer may still send while it is told that it is wrong; more is not read.
 const MOST_DISCARDED: usize = 1 << 20;
 
-/// A WebSocket with a queue of its own in front: what the outbox handed over and the library has not taken yet.
-pub(super) struct Socket<S> {
-    stream: WebSocketStream<Watched<S>>,
-    queue: VecDeque<Message>,
-    /// Whether the library holds bytes that it has not written.
-    is_dirty: bool,
-    /// Whether a ping waits or is unwritten: a peer that does not read is not pinged again and again.
-    is_pinging: bool,
-    peer_code: Option<CloseCode>,
-    is_broken: bool,
-    /// Whether the peer took something since this was last asked.
-    has_progressed: bool,
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// One client's wire, as messages.
+pub(super) struct Socket<W> {
+    wire: W,
+    decoder: Decoder,
+    /// What was read with a message and not looked at yet, from `begin` on.
+    rest: Vec<u8>,
+    begin: usize,
+    /// Messages handed out since something was last written.
+    gathered: u32,
+    incomplete_since: Option<Instant>,
     /// Whether the message that is half-sent was told of.
     has_told_begun: bool,
 }
 
 /// What comes from the peer.
 pub(super) enum Io {
-    Message(Message),
+    Text(String),
+    Binary,
+    /// A sign of life, which is answered if it asks for an answer.
+    Control,
     /// A message has begun and must be completed in time.
     Begun,
-    Failed(Error),
+    /// The peer closes.
+    Closes(Option<Close>),
+    /// The peer has broken a rule.
+    Violates(Violation),
+    /// The peer is gone without a word.
     Ended,
+    Broken,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
-    pub(super) async fn new(stream: S, read: &[u8], config: &Config) -> Self {
-        let library = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER)
-            .write_buffer_size(WRITE_BUFFER)
-            // One frame more than what is gathered; the queue in front bounds the rest.
-            .max_write_buffer_size(WRITE_BUFFER + config.max_queue_bytes)
-            .max_message_size(Some(config.max_message_bytes))
-            .max_frame_size(Some(config.max_message_bytes));
-        let watched = Watched::new(stream, read);
-        let stream = WebSocketStream::from_partially_read(watched, read.to_vec(), Role::Server, Some(library)).await;
+impl<W: Wire> Socket<W> {
+    /// A socket over the wire, of which `read` was read before.
+    pub(super) fn new(wire: W, read: Vec<u8>, config: &Config) -> Self {
+        let limits = Limits {
+            message_bytes: config.max_message_bytes,
+            message_frames: MESSAGE_FRAMES,
+            control_frames: CONTROL_FRAMES,
+        };
         Self {
-            stream,
-            queue: VecDeque::new(),
-            is_dirty: false,
-            is_pinging: false,
-            peer_code: None,
-            is_broken: false,
+            wire,
+            decoder: Decoder::new(limits),
+            rest: read,
+            begin: 0,
+            gathered: 0,
+            incomplete_since: None,
             has_told_begun: false,
-            has_progressed: false,
         }
     }
 
     /// Writes what is queued as far as the peer takes it, and reads if that is wanted.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, may_read: bool, outbox: &Outbox) -> Poll<Io> {
-        if let Poll::Ready(Err(error)) = self.poll_write(cx, outbox) {
-            return Poll::Ready(Io::Failed(error));
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        may_read: bool,
+        outbox: &Outbox,
+        metrics: &Metrics,
+    ) -> Poll<Io> {
+        if may_read
+            && self.gathered < GATHERED
+            && let Some(io) = self.decode_rest(outbox)
+        {
+            self.gathered += 1;
+            return Poll::Ready(io);
+        }
+        self.gathered = 0;
+        if let Poll::Ready(Written::Broken) = self.wire.poll_write(cx, outbox, metrics) {
+            return Poll::Ready(Io::Broken);
         }
         if !may_read {
             return Poll::Pending;
         }
-        let Poll::Ready(message) = Pin::new(&mut self.stream).poll_next(cx) else {
-            let is_begun = self.incomplete_since().is_some();
-            let has_begun = is_begun && !std::mem::replace(&mut self.has_told_begun, is_begun);
-            return if has_begun { Poll::Ready(Io::Begun) } else { Poll::Pending };
+        let read = self.poll_read(cx, outbox);
+        let is_begun = self.incomplete_since.is_some();
+        match read {
+            Poll::Pending if is_begun && !std::mem::replace(&mut self.has_told_begun, true) => Poll::Ready(Io::Begun),
+            read => read,
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, outbox: &Outbox) -> Poll<Io> {
+        loop {
+            if let Some(io) = self.decode_rest(outbox) {
+                return Poll::Ready(io);
+            }
+            let io = BUFFER.with_borrow_mut(|buffer| {
+                buffer.resize(READ_BUFFER, 0);
+                let mut into = ReadBuf::new(buffer);
+                let read = ready!(Pin::new(self.wire.reader()).poll_read(cx, &mut into));
+                let length = into.filled().len();
+                Poll::Ready(match read {
+                    Ok(()) if length == 0 => Some(Io::Ended),
+                    Ok(()) => {
+                        let mut bytes = &mut buffer[..length];
+                        let io = self.decode(&mut bytes, outbox);
+                        self.rest.extend_from_slice(bytes);
+                        io
+                    }
+                    Err(_) => Some(Io::Broken),
+                })
+            });
+            if let Some(io) = ready!(io) {
+                return Poll::Ready(io);
+            }
+        }
+    }
+
+    /// The next message of what was read before.
+    fn decode_rest(&mut self, outbox: &Outbox) -> Option<Io> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let mut rest = std::mem::take(&mut self.rest);
+        let mut bytes = &mut rest[self.begin..];
+        let io = self.decode(&mut bytes, outbox);
+        let left = bytes.len();
+        self.begin = 0;
+        if left > 0 {
+            self.begin = rest.len() - left;
+            self.rest = rest;
+        }
+        io
+    }
+
+    fn decode(&mut self, bytes: &mut &mut [u8], outbox: &Outbox) -> Option<Io> {
+        let io = match self.decoder.next(bytes) {
+            Ok(None) => None,
+            Ok(Some(Message::Text(text))) => Some(Io::Text(text.into_owned())),
+            Ok(Some(Message::Binary(_))) => Some(Io::Binary),
+            Ok(Some(Message::Ping(payload))) => {
+                outbox.pong(&payload);
+                Some(Io::Control)
+            }
+            Ok(Some(Message::Pong(_))) => Some(Io::Control),
+            Ok(Some(Message::Close(close))) => Some(Io::Closes(close)),
+            Err(violation) => Some(Io::Violates(violation)),
         };
-        Poll::Ready(match message {
-            Some(Ok(message)) => {
-                self.note(&message);
-                Io::Message(message)
-            }
-            Some(Err(error)) => {
-                self.is_broken = true;
-                Io::Failed(error)
-            }
-            None => Io::Ended,
-        })
-    }
-
-    fn note(&mut self, message: &Message) {
-        match message {
-            Message::Close(frame) => {
-                self.peer_code =
-                    Some(frame.as_ref().map_or(CloseCode::Other(1005), |frame| u16::from(frame.code).into()));
-            }
-            // What the library answers by itself lies in its buffer.
-            Message::Ping(_) => self.is_dirty = true,
-            Message::Text(_) | Message::Binary(_) => self.has_told_begun = false,
-            _ => {}
+        if !self.decoder.is_incomplete() {
+            self.incomplete_since = None;
+            self.has_told_begun = false;
+        } else if matches!(io, None | Some(Io::Control)) {
+            self.incomplete_since.get_or_insert_with(Instant::now);
         }
+        io
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>, outbox: &Outbox) -> Poll<Result<(), Error>> {
-        while !self.queue.is_empty() {
-            std::task::ready!(Pin::new(&mut self.stream).poll_ready(cx))?;
-            let Some(message) = self.queue.pop_front() else { break };
-            let bytes = message.len();
-            self.is_dirty = true;
-            Pin::new(&mut self.stream).start_send(message)?;
-            outbox.written(bytes);
-            self.has_progressed = true;
-        }
-        if self.is_dirty {
-            std::task::ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-            self.is_dirty = false;
-            self.is_pinging = false;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Queues a frame.
-    pub(super) fn queue(&mut self, frame: Frame) {
-        // Frames are made of JSON text, so this check of their bytes always succeeds.
-        if let Ok(text) = Utf8Bytes::try_from(frame.into_bytes()) {
-            self.queue.push_back(Message::Text(text));
-        }
-    }
-
-    /// Queues a ping, unless one waits already.
-    pub(super) fn ping(&mut self) {
-        if !std::mem::replace(&mut self.is_pinging, true) {
-            self.queue.push_back(Message::Ping(Bytes::new()));
-        }
-    }
-
-    /// Whether the peer took something since this was last asked: it lives, even if nothing of it is read at the moment.
-    pub(super) fn take_progress(&mut self) -> bool {
-        std::mem::take(&mut self.has_progressed)
-    }
-
-    /// Drops what the library has not taken yet.
-    pub(super) fn forget_queue(&mut self) {
-        self.queue = VecDeque::new();
-    }
-
-    /// Queues the close frame.
-    pub(super) fn queue_close(&mut self, code: CloseCode) {
-        let frame = CloseFrame { code: code.code().into(), reason: code.reason().into() };
-        self.queue.push_back(Message::Close(Some(frame)));
-    }
-
-    /// Writes everything, then reads and drops until the peer is done: closing a socket with unread bytes would reset the
+    /// Writes what is left, then waits until the peer is done too: closing a socket with unread bytes would reset the
     /// connection, and the peer might never see the close frame.
-    pub(super) async fn finish(&mut self, outbox: &Outbox) {
-        if std::future::poll_fn(|cx| self.poll_write(cx, outbox)).await.is_err() {
-            return;
+    pub(super) async fn finish(&mut self, outbox: &Outbox, metrics: &Metrics) {
+        loop {
+            match poll_fn(|cx| self.wire.poll_write(cx, outbox, metrics)).await {
+                Written::All => break,
+                Written::Broken => return,
+                Written::Elsewhere | Written::Blocked => outbox.flushed().await,
+            }
         }
-        if !self.is_broken {
-            while let Some(Ok(_)) = std::future::poll_fn(|cx| Pin::new(&mut self.stream).poll_next(cx)).await {}
-            return;
+        if self.decoder.is_over() {
+            self.wire.shut_down(outbox).await;
         }
         let (mut discarded, mut buffer) = (0, [0; 1024]);
-        let raw = self.stream.get_mut();
-        let _ = tokio::io::AsyncWriteExt::shutdown(raw).await;
-        while let Ok(read @ 1..) = raw.read(&mut buffer).await {
+        let mut bytes = std::mem::take(&mut self.rest);
+        bytes.drain(..std::mem::take(&mut self.begin));
+        loop {
+            let was_over = self.decoder.is_over();
+            let mut left = &mut bytes[..];
+            while let Ok(Some(_)) = self.decoder.next(&mut left) {}
+            let Ok(read @ 1..) = (match self.decoder.is_over() && !was_over {
+                // The close that was waited for; what comes behind it does not count.
+                true => return,
+                false => self.wire.reader().read(&mut buffer).await,
+            }) else {
+                return;
+            };
             discarded += read;
             if discarded > MOST_DISCARDED {
-                break;
+                return;
             }
+            bytes.clear();
+            bytes.extend_from_slice(&buffer[..read]);
         }
-    }
-
-    /// With what code the peer closed; 1006 if it just went.
-    pub(super) fn peer_code(&self) -> CloseCode {
-        self.peer_code.unwrap_or(CloseCode::Other(1006))
     }
 
     /// Since when a message of the peer is incomplete.
     pub(super) fn incomplete_since(&self) -> Option<Instant> {
-        self.stream.get_ref().incomplete_since()
+        self.incomplete_since
     }
 }

@@ -68,5 +68,5 @@ pub(super) fn left(room: &Room, member: &Member, timestamp: Timestamp) -> Frame 
 }
 
 fn frame<P: Serialize>(frame_type: &'static str, payload: P, timestamp: Timestamp) -> Frame {
-    Frame::of_json(encode(&Envelope { frame_type, payload, timestamp }))
+    Frame::of_json(&encode(&Envelope { frame_type, payload, timestamp }))
 }

@@ -1,0 +1,265 @@
+//! Writing what is queued: one at a time, without a lock, as much as the socket takes.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::sync::MutexGuard;
+use std::task::{Context, Poll, ready};
+
+use socket2::SockRef;
+use tokio::net::tcp::OwnedWriteHalf;
+
+use super::{Outbox, Queue, REPLAY_BYTES};
+use crate::frame::Frame;
+use crate::metrics::Metrics;
+
+/// Frames that one system call writes, at most.
+const FRAMES: usize = 64;
+
+/// Times that a writer looks for what was queued while it wrote, before it leaves that to the connection's task.
+const ROUNDS: usize = 8;
+
+/// Frames for which an empty queue keeps its memory.
+const KEPT: usize = 32;
+
+/// Who may write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Writer {
+    /// Whoever comes first.
+    #[default]
+    Nobody,
+    /// Somebody writes now, and looks again when it is done.
+    Somebody,
+    /// The socket took less than it was given: only the connection's task goes on.
+    Task,
+}
+
+/// What became of an attempt to write.
+#[derive(Debug)]
+pub(crate) enum Written {
+    /// Nothing is left.
+    All,
+    /// The socket takes no more at the moment.
+    Blocked,
+    /// Somebody else writes, and will wake the task if something is left to do.
+    Elsewhere,
+    /// The socket takes nothing any more.
+    Broken,
+}
+
+/// What a writer has in its hands.
+#[derive(Default)]
+struct Batch {
+    frames: VecDeque<Frame>,
+    /// How much of the first is written.
+    offset: usize,
+    /// Text of the frames that were written as a whole.
+    done: usize,
+    has_progressed: bool,
+}
+
+thread_local! {
+    /// A batch's memory, so that none is taken for each.
+    static SPARE: Cell<VecDeque<Frame>> = const { Cell::new(VecDeque::new()) };
+}
+
+impl Outbox {
+    /// Makes the bare socket known, before anything is queued.
+    pub(crate) fn connect(&self, wire: OwnedWriteHalf) {
+        // There is one socket, and one who brings it.
+        let _ = self.wire.set(wire);
+    }
+
+    /// Ends the turn for this connection: writes what is queued if that can be done from here, or has its task do it.
+    pub(crate) fn write(&self, metrics: &Metrics) {
+        let Some(wire) = self.wire.get() else { return self.flush() };
+        let written = self.write_as(Writer::Nobody, metrics, |slices| wire.try_write_vectored(slices));
+        if matches!(written, Written::Blocked | Written::Broken) {
+            self.flush();
+        }
+    }
+
+    /// The task's part over a bare socket: writes what is queued until nothing is left, and waits for the socket.
+    pub(crate) fn poll_write_wire(&self, cx: &mut Context<'_>, metrics: &Metrics) -> Poll<Written> {
+        let Some(wire) = self.wire.get() else { return Poll::Ready(Written::All) };
+        loop {
+            let written = self.write_as(Writer::Task, metrics, |slices| wire.try_write_vectored(slices));
+            let Written::Blocked = written else { return Poll::Ready(written) };
+            if ready!(wire.as_ref().poll_write_ready(cx)).is_err() {
+                return Poll::Ready(Written::Broken);
+            }
+        }
+    }
+
+    /// The task's part over anything else: `write` writes, or answers `WouldBlock` and wakes the task.
+    pub(crate) fn write_by(
+        &self,
+        metrics: &Metrics,
+        write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> Written {
+        self.write_as(Writer::Task, metrics, write)
+    }
+
+    /// Says over the bare socket that nothing more will be written.
+    pub(crate) fn shut_down(&self) {
+        if let Some(wire) = self.wire.get() {
+            // A socket that is gone needs no farewell.
+            let _ = SockRef::from(wire.as_ref()).shutdown(std::net::Shutdown::Write);
+        }
+    }
+
+    fn write_as(
+        &self,
+        writer: Writer,
+        metrics: &Metrics,
+        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> Written {
+        let mut batch = Batch { frames: SPARE.take(), ..Batch::default() };
+        let written = match self.begin(writer, &mut batch) {
+            Some(written) => written,
+            None => self.write_batch(&mut batch, metrics, &mut write),
+        };
+        batch.frames.clear();
+        SPARE.set(batch.frames);
+        written
+    }
+
+    fn write_batch(
+        &self,
+        batch: &mut Batch,
+        metrics: &Metrics,
+        write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> Written {
+        let mut rounds = 0;
+        loop {
+            let result = batch.write(metrics, write);
+            let mut queue = self.lock();
+            queue.has_progressed |= std::mem::take(&mut batch.has_progressed);
+            self.free(&mut queue, std::mem::take(&mut batch.done));
+            queue.bring_back(batch);
+            rounds += 1;
+            if result.is_ok() && !queue.frames.is_empty() && rounds < ROUNDS {
+                queue.hand_out(batch);
+                continue;
+            }
+            return self.end(queue, result);
+        }
+    }
+
+    /// Takes what is queued into the batch. Answers what became of it if there is nothing to write, or not by this writer.
+    fn begin(&self, writer: Writer, batch: &mut Batch) -> Option<Written> {
+        let mut queue = self.lock();
+        match queue.writer {
+            Writer::Somebody => return Some(Written::Elsewhere),
+            Writer::Task if writer != Writer::Task => return Some(Written::Elsewhere),
+            Writer::Task | Writer::Nobody => {}
+        }
+        if queue.frames.is_empty() {
+            queue.writer = Writer::Nobody;
+            return Some(Written::All);
+        }
+        queue.writer = Writer::Somebody;
+        queue.hand_out(batch);
+        None
+    }
+
+    fn end(&self, mut queue: MutexGuard<'_, Queue>, result: io::Result<()>) -> Written {
+        let is_left = !queue.frames.is_empty();
+        queue.writer = if is_left { Writer::Task } else { Writer::Nobody };
+        if !is_left {
+            queue.is_pinging = false;
+            queue.is_ponging = false;
+        }
+        if queue.is_closed {
+            // The connection's task may wait for the end of this.
+            self.wake.notify_one();
+        }
+        match result {
+            Ok(()) if is_left => {
+                // More was queued again and again while this wrote.
+                self.wake.notify_one();
+                Written::Elsewhere
+            }
+            Ok(()) => Written::All,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Written::Blocked,
+            Err(_) => {
+                queue.is_broken = true;
+                queue.is_closed = true;
+                queue.offset = 0;
+                queue.forget();
+                Written::Broken
+            }
+        }
+    }
+
+    /// Frees the room that written frames took.
+    pub(super) fn free(&self, queue: &mut Queue, bytes: usize) {
+        let was_above = queue.bytes >= REPLAY_BYTES;
+        queue.bytes = queue.bytes.saturating_sub(bytes);
+        if was_above && queue.bytes < REPLAY_BYTES {
+            self.room.notify_one();
+        }
+    }
+}
+
+impl Queue {
+    fn hand_out(&mut self, batch: &mut Batch) {
+        batch.frames.extend(self.frames.drain(..));
+        batch.offset = std::mem::take(&mut self.offset);
+        if self.frames.capacity() > KEPT {
+            self.frames = VecDeque::new();
+        }
+    }
+
+    /// Puts what was not written before what was queued since.
+    fn bring_back(&mut self, batch: &mut Batch) {
+        let is_forgotten = std::mem::take(&mut self.is_forgotten);
+        self.offset = std::mem::take(&mut batch.offset);
+        if is_forgotten {
+            let begun = usize::from(self.offset > 0);
+            let dropped: usize = batch.frames.drain(begun.min(batch.frames.len())..).map(|frame| frame.len()).sum();
+            self.bytes = self.bytes.saturating_sub(dropped);
+        }
+        while let Some(frame) = batch.frames.pop_back() {
+            self.frames.push_front(frame);
+        }
+    }
+}
+
+impl Batch {
+    /// Writes until nothing is left, or the socket takes no more.
+    fn write(
+        &mut self,
+        metrics: &Metrics,
+        write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<()> {
+        while !self.frames.is_empty() {
+            let mut slices = [IoSlice::new(&[]); FRAMES];
+            let mut offset = self.offset;
+            for (slice, frame) in slices.iter_mut().zip(&self.frames) {
+                *slice = IoSlice::new(frame.bytes().get(offset..).unwrap_or_default());
+                offset = 0;
+            }
+            let count = self.frames.len().min(FRAMES);
+            match write(&slices[..count]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => self.advance(written, metrics),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, written: usize, metrics: &Metrics) {
+        self.has_progressed = true;
+        self.offset += written;
+        while let Some(frame) = self.frames.pop_front_if(|frame| frame.bytes().len() <= self.offset) {
+            self.offset -= frame.bytes().len();
+            self.done += frame.len();
+            if frame.is_text() {
+                metrics.sent(frame.len());
+            }
+        }
+    }
+}
