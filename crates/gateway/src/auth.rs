@@ -82,25 +82,13 @@ pub enum BadToken {
 /// What is read of a token. Numbers are read as numbers only: `"exp": "1"` is refused.
 #[derive(Deserialize)]
 struct Claims {
-    #[serde(default, deserialize_with = "given")]
     sub: Option<serde_json::Value>,
-    #[serde(default, deserialize_with = "given")]
     exp: Option<serde_json::Value>,
-    #[serde(default, deserialize_with = "given")]
     nbf: Option<serde_json::Value>,
-    #[serde(default, deserialize_with = "given")]
     iat: Option<serde_json::Value>,
-    #[serde(default, deserialize_with = "given")]
     jti: Option<serde_json::Value>,
-    #[serde(default, deserialize_with = "given")]
     email: Option<serde_json::Value>,
-    #[serde(default, deserialize_with = "given")]
     grants: Option<serde_json::Value>,
-}
-
-/// Whatever stands there: a claim that is null is there, and malformed.
-fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<serde_json::Value>, D::Error> {
-    serde_json::Value::deserialize(deserializer).map(Some)
 }
 
 /// What is written into a token that the gateway mints.

@@ -139,7 +139,8 @@ impl Forgery {
             Value::Null,
         ];
         for claim in ["exp", "nbf", "iat"] {
-            for value in &odd {
+            // Back ends write null for what is not there.
+            for value in odd.iter().filter(|value| claim == "exp" || !value.is_null()) {
                 self.add(format!("{claim} {value}"), sign(&good_header(), &with(claim, value.clone()), SECRET));
             }
         }
@@ -172,7 +173,7 @@ impl Forgery {
             self.add(format!("sub {value:.20}"), sign(&good_header(), &with("sub", value), SECRET));
         }
         for claim in ["email", "jti"] {
-            for value in [json!(1), json!(true), json!([]), json!({}), Value::Null] {
+            for value in [json!(1), json!(true), json!([]), json!({})] {
                 self.add(format!("{claim} {value}"), sign(&good_header(), &with(claim, value), SECRET));
             }
         }
