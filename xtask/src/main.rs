@@ -2,6 +2,7 @@
 //!
 //! Owns nothing of the product. Each task is a file; this one only chooses.
 
+mod bench;
 mod ci;
 mod codegen;
 mod npm;
@@ -43,6 +44,8 @@ enum Task {
     Tidy,
     /// Run what continuous integration runs.
     Ci,
+    /// Measure Roomcast beside its peers, and write docs/benchmarks.md.
+    Bench(bench::Options),
 }
 
 fn main() -> std::process::ExitCode {
@@ -53,6 +56,7 @@ fn main() -> std::process::ExitCode {
         Task::Test { parts, .. } => test::run(&parts),
         Task::Tidy => tidy::run(),
         Task::Ci => ci::run(),
+        Task::Bench(options) => bench::run(&options),
     };
     match outcome {
         Ok(()) => std::process::ExitCode::SUCCESS,
