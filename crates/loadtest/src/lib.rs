@@ -60,6 +60,12 @@ impl Arguments {
         self.scenario.run(&self.options)
     }
 
+    /// The report in the form that was asked for: a table, or JSON.
+    #[must_use]
+    pub fn shown(&self, report: &Report) -> String {
+        if self.options.json { serde_json::to_string_pretty(report).unwrap_or_default() } else { report.to_string() }
+    }
+
     /// Runs what was asked for and prints the report.
     pub fn run(&self) -> ExitCode {
         let report = match self.measure() {
@@ -69,11 +75,7 @@ impl Arguments {
                 return ExitCode::from(if matches!(error, Error::Usage(_)) { 2 } else { 1 });
             }
         };
-        if self.options.json {
-            println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
-        } else {
-            print!("{report}");
-        }
+        println!("{}", self.shown(&report).trim_end());
         if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 }

@@ -149,9 +149,9 @@ pub(super) const MEASURES: &[Measure] = &[
         words: "Resident memory of the process, without what the system holds for sockets. The second wave comes a \
                 minute after the first has left; what was returned is the share of what the first had taken.",
         servers: &[Roomcast, Bun, Broadcast, Hono],
-        load: &["idle", "--connections", "15000", "--rooms", "15000", "--rooms-per-connection", "3"],
-        full: &["--seconds", "20", "--release", "60"],
-        quick: &["--seconds", "1", "--release", "1", "--connections", "1500"],
+        load: &["idle", "--rooms", "15000", "--rooms-per-connection", "3"],
+        full: &["--connections", "15000", "--seconds", "20", "--release", "60"],
+        quick: &["--connections", "1500", "--seconds", "1", "--release", "1"],
         runs: 2,
         half_rate_of: None,
         shown: &[
@@ -173,8 +173,8 @@ pub(super) const MEASURES: &[Measure] = &[
         words: "256 at a time. Roomcast checks a signed token of another user for each, and says so in a first frame; the \
                 peers only upgrade.",
         servers: &[Roomcast, Bun, Broadcast, Hono],
-        load: &["connect", "--connections", "15000", "--rooms-per-connection", "0", "--waves", "2"],
-        full: &[],
+        load: &["connect", "--rooms-per-connection", "0", "--waves", "2"],
+        full: &["--connections", "15000"],
         quick: &["--connections", "1500"],
         runs: 9,
         half_rate_of: None,
@@ -191,8 +191,8 @@ pub(super) const MEASURES: &[Measure] = &[
         words: "By their positions; and beside it the same clients, who connect without positions and load what they missed \
                 by GET history, each over an HTTP connection of its own.",
         servers: &[Roomcast],
-        load: &["recover", "--connections", "5000", "--rooms", "50", "--events", "100"],
-        full: &[],
+        load: &["recover", "--rooms", "50", "--events", "100"],
+        full: &["--connections", "5000"],
         quick: &["--connections", "500"],
         runs: 5,
         half_rate_of: None,
