@@ -1,6 +1,8 @@
 //! The load tool against a real gateway, with some dozens of connections: what it reports is what happened.
 #![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
 
+mod faulty;
+
 use clap::Parser as _;
 use roomcast_gateway::{Config, Gateway, Secret};
 use roomcast_loadtest::{Arguments, Report};
