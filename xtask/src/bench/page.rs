@@ -15,6 +15,9 @@ use crate::{Result, shell};
 const PAGE: &str = "docs/benchmarks.md";
 const PLOT: &str = "docs/benchmarks.svg";
 
+/// Processors' worth of other work that a machine may have and count as quiet.
+const QUIET: f64 = 0.1;
+
 const INTRODUCTION: &str = "\
 What a delivery, a connection and a recovery cost, beside other servers. All servers run on one processor of one machine and
 the load tool on another, over loopback; they take turns, run by run, each run with a fresh process. A figure is the median
@@ -88,10 +91,18 @@ fn machine() -> Result<String> {
 
 fn section(page: &mut String, measure: &Measure, runs: &Runs) {
     let most = runs.samples.values().map(Vec::len).max().unwrap_or(0);
+    let others = measure
+        .servers
+        .iter()
+        .filter_map(|server| Some(runs.spread(*server, "other_processes_processors")?.median))
+        .reduce(f64::max)
+        .filter(|others| *others > QUIET)
+        .map(|others| format!(" **Other work took up to {others:.1} of the processors meanwhile: provisional.**"))
+        .unwrap_or_default();
     let rate = runs.rate.map(|rate| format!(" --rate {rate}")).unwrap_or_default();
     let _ = write!(
         page,
-        "\n## {}\n\n{}\n\n{}, {most} runs, commit {}: `cargo xtask bench {}`, which runs `roomcast-loadtest {}{rate}`.\n\n",
+        "\n## {}\n\n{}\n\n{}, {most} runs, commit {}: `cargo xtask bench {}`, which runs `roomcast-loadtest {}{rate}`.{others}\n\n",
         measure.title,
         wrap(measure.words),
         runs.date,

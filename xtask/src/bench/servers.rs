@@ -128,6 +128,9 @@ impl Running {
         let script: Vec<&str> = script.iter().filter_map(|path| path.to_str()).collect();
         let mut command = pinned(program, &script);
         command.env("PORT", address.port().to_string()).env("HOST", "127.0.0.1").env("NODE_ENV", "production");
+        if self.server == Server::Sockudo {
+            command.envs(SOCKUDO_SETTINGS.iter().copied());
+        }
         self.add(&mut command, address)
     }
 
@@ -214,6 +217,18 @@ fn install_packages() -> Result {
 
 /// The version that figures are of.
 pub(super) const SOCKUDO: &str = "5.2.0";
+
+/// The application that the load tool signs for, and no limit that a load would meet. It counts nothing while it is measured.
+const SOCKUDO_SETTINGS: &[(&str, &str)] = &[
+    ("SOCKUDO_DEFAULT_APP_ID", "app-id"),
+    ("SOCKUDO_DEFAULT_APP_KEY", "app-key"),
+    ("SOCKUDO_DEFAULT_APP_SECRET", "app-secret"),
+    ("SOCKUDO_DEFAULT_APP_MAX_CONNECTIONS", "100000"),
+    ("SOCKUDO_DEFAULT_APP_MAX_BACKEND_EVENTS_PER_SECOND", "1000000"),
+    ("RATE_LIMITER_ENABLED", "false"),
+    ("METRICS_ENABLED", "false"),
+    ("RUST_LOG", "warn"),
+];
 
 fn install_sockudo() -> Result {
     let root = folder_of("sockudo")?;

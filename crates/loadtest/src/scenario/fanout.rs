@@ -7,7 +7,7 @@ use super::{SeatOptions, report};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::options::Options;
-use crate::process::{Processes, Usage};
+use crate::process::{Processes, Usage, machine_ticks};
 use crate::protocol::LEAST_BYTES;
 use crate::report::{Figures, Report};
 
@@ -46,6 +46,9 @@ pub struct Fanout {
 struct Moment {
     time: Instant,
     usage: Usage,
+    /// What this tool has used, and what the whole machine has.
+    own: Usage,
+    machine: u64,
     deliveries: u64,
     reads: u64,
     published: u64,
@@ -57,6 +60,8 @@ impl Moment {
         Ok(Self {
             time: Instant::now(),
             usage: processes.usage()?,
+            own: Processes::new(vec![std::process::id()])?.usage()?,
+            machine: machine_ticks()?,
             deliveries: engine.audience.deliveries,
             reads: engine.audience.reads,
             published: engine.published.iter().map(|count| u64::from(*count)).sum(),
@@ -128,6 +133,10 @@ impl Fanout {
         figures.add("tool_busy_share", (after.busy - before.busy).as_secs_f64() / seconds);
         if processes.is_known() {
             let cost = after.usage.since(before.usage);
+            let machine = (after.machine - before.machine) as f64 / 100.0;
+            let others = machine - (cost.total + after.own.since(before.own).total) / 1e6;
+            // What else ran on the machine: figures of a run beside other work are not to be trusted.
+            figures.add("other_processes_processors", (others / seconds).max(0.0));
             figures.add("server_seconds", cost.total / 1e6);
             figures.add("server_share", cost.total / 1e6 / seconds);
             figures.add_cost("cpu_per_delivery", cost, deliveries);
