@@ -2,6 +2,7 @@
 //!
 //! Owns nothing of the product. Each task is a file; this one only chooses.
 
+mod bench;
 mod ci;
 mod codegen;
 mod fuzz;
@@ -50,6 +51,8 @@ enum Task {
     Tidy,
     /// Run what continuous integration runs.
     Ci,
+    /// Measure Roomcast beside its peers, and write docs/benchmarks.md.
+    Bench(bench::Options),
 }
 
 fn main() -> std::process::ExitCode {
@@ -61,6 +64,7 @@ fn main() -> std::process::ExitCode {
         Task::Fuzz { seconds } => fuzz::run(seconds),
         Task::Tidy => tidy::run(),
         Task::Ci => ci::run(),
+        Task::Bench(options) => bench::run(&options),
     };
     match outcome {
         Ok(()) => std::process::ExitCode::SUCCESS,

@@ -3,6 +3,7 @@
 //! Owns the list of commands; each has its file. What a gateway does is `roomcast-gateway`'s, what a client does is
 //! `roomcast-client`'s: here they get their configuration and their words.
 
+mod bench;
 mod check_config;
 mod configuration;
 mod dev;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Some(("check-config", matches)) => check_config::run(matches),
         Some(("healthcheck", matches)) => healthcheck::run(matches),
         Some(("schema", matches)) => schema::run(matches),
+        Some(("bench", matches)) => bench::run(matches),
         Some((unknown, _)) => unreachable!("a command without an arm: {unknown}"),
     };
     match outcome {
@@ -58,6 +60,7 @@ fn command() -> Command {
         .subcommand(check_config::command())
         .subcommand(healthcheck::command())
         .subcommand(schema::command())
+        .subcommand(bench::command())
 }
 
 #[cfg(test)]

@@ -59,8 +59,14 @@ const FORBIDDEN: &[Forbidden] = &[
         reason: "a client speaks to any gateway",
     },
     Forbidden {
+        from: "roomcast-loadtest",
+        to: &["roomcast-gateway", "roomcast-client", "roomcast-cli", "tokio", "hyper"],
+        tests_may: true,
+        reason: "the load tool measures any server from outside, in one loop of its own",
+    },
+    Forbidden {
         from: "xtask",
-        to: &["roomcast-gateway", "roomcast-client", "roomcast-cli"],
+        to: &["roomcast-gateway", "roomcast-client", "roomcast-cli", "roomcast-loadtest"],
         tests_may: false,
         reason: "a task must run while the product does not compile",
     },

@@ -1,0 +1,234 @@
+//! What is measured: each measure is a load, the servers that can do it, and the figures that are shown.
+
+use super::servers::Server::{self, Broadcast, Bun, Cluster, Floor, Hono, Roomcast, Sockudo};
+
+/// A figure that is shown, as the load tool calls it.
+pub(super) struct Shown {
+    pub(super) figure: &'static str,
+    pub(super) heading: &'static str,
+    /// What the figure is divided by to be shown.
+    pub(super) divisor: f64,
+    pub(super) places: usize,
+    /// Whether Roomcast's median is shown as a ratio to each peer's.
+    pub(super) ratio: bool,
+}
+
+/// One measure.
+pub(super) struct Measure {
+    pub(super) name: &'static str,
+    pub(super) title: &'static str,
+    /// What is done, and what should be known about it.
+    pub(super) words: &'static str,
+    pub(super) servers: &'static [Server],
+    /// The load tool's arguments.
+    pub(super) load: &'static [&'static str],
+    /// Further arguments of a full run, and of a quick one.
+    pub(super) full: &'static [&'static str],
+    pub(super) quick: &'static [&'static str],
+    /// Runs at most: some take minutes.
+    pub(super) runs: u32,
+    /// The measure whose publishes a second, the lower of Roomcast's and Bun's, give twice the rate of this one.
+    pub(super) half_rate_of: Option<&'static str>,
+    pub(super) shown: &'static [Shown],
+}
+
+const fn cost(figure: &'static str, heading: &'static str) -> Shown {
+    Shown { figure, heading, divisor: 1.0, places: 2, ratio: true }
+}
+
+const fn plain(figure: &'static str, heading: &'static str, divisor: f64, places: usize) -> Shown {
+    Shown { figure, heading, divisor, places, ratio: false }
+}
+
+const ALL: &[Server] = &[Roomcast, Floor, Bun, Sockudo, Broadcast, Hono];
+/// Two seconds of the server's time at least, so that counting it in hundredths does not matter.
+const FULL: &[&str] = &["--server-seconds", "2", "--seconds", "2"];
+const QUICK: &[&str] = &["--seconds", "0.5", "--warm-up", "0.3"];
+
+const FANOUT: &[Shown] = &[
+    cost("cpu_per_delivery_us", "CPU per delivery, µs"),
+    cost("cpu_per_delivery_user_us", "user part, µs"),
+    plain("deliveries_per_second", "deliveries/s", 1.0, 0),
+    plain("deliveries_per_read", "events per read", 1.0, 1),
+    plain("latency_p50_us", "p50, ms", 1000.0, 2),
+    plain("latency_p99_us", "p99, ms", 1000.0, 2),
+];
+
+const ROOM: &str = "One room of 1,000 connections. Each publisher has one publication of 250 bytes outstanding, by HTTP, \
+                    and publishes again when it is answered.";
+
+const fn room(name: &'static str, title: &'static str, load: &'static [&'static str]) -> Measure {
+    Measure {
+        name,
+        title,
+        words: ROOM,
+        servers: ALL,
+        load,
+        full: FULL,
+        quick: QUICK,
+        runs: 9,
+        half_rate_of: None,
+        shown: FANOUT,
+    }
+}
+
+/// All measures, in the order in which they are run.
+pub(super) const MEASURES: &[Measure] = &[
+    room("room-1", "One room of 1,000, one publisher", &["fanout", "--window", "1"]),
+    room("room-4", "One room of 1,000, four publishers", &["fanout", "--window", "4"]),
+    room("room-16", "One room of 1,000, sixteen publishers", &["fanout", "--window", "16"]),
+    Measure {
+        name: "single",
+        title: "One room of 1,000, one event at a time",
+        words: "As above with one publisher, which publishes again only when the event has come to all members: no \
+                server can put two events into one write.",
+        servers: ALL,
+        load: &["fanout", "--window", "1", "--until", "delivered"],
+        full: FULL,
+        quick: QUICK,
+        runs: 9,
+        half_rate_of: None,
+        shown: FANOUT,
+    },
+    Measure {
+        name: "rooms",
+        title: "100 rooms of 10, eight publishers",
+        words: "1,000 connections in 100 rooms of ten. A publish over HTTP and its ten deliveries, together.",
+        servers: &[Roomcast, Floor, Bun, Broadcast, Hono],
+        load: &["fanout", "--rooms", "100", "--window", "8"],
+        full: FULL,
+        quick: QUICK,
+        runs: 9,
+        half_rate_of: None,
+        shown: &[
+            cost("cpu_per_publish_us", "CPU per publish, µs"),
+            cost("cpu_per_publish_user_us", "user part, µs"),
+            plain("publishes_per_second", "publishes/s", 1.0, 0),
+            plain("latency_p50_us", "p50, ms", 1000.0, 2),
+            plain("latency_p99_us", "p99, ms", 1000.0, 2),
+        ],
+    },
+    Measure {
+        name: "saturation",
+        title: "2,000 connections in 8 of 500 rooms, as fast as it goes",
+        words: "32 publishers in a closed loop: what the server can take. It gives the rate of the next measure.",
+        servers: &[Roomcast, Bun],
+        load: &["fanout", "--connections", "2000", "--rooms", "500", "--rooms-per-connection", "8", "--window", "32"],
+        full: FULL,
+        quick: QUICK,
+        runs: 3,
+        half_rate_of: None,
+        shown: &[
+            plain("publishes_per_second", "publishes/s", 1.0, 0),
+            plain("deliveries_per_second", "deliveries/s", 1.0, 0),
+            plain("cpu_per_delivery_us", "CPU per delivery, µs", 1.0, 2),
+        ],
+    },
+    Measure {
+        name: "latency",
+        title: "2,000 connections in 8 of 500 rooms, at a fixed rate",
+        words: "Open loop at half of the lower of Roomcast's and Bun's rate above. Latency counts from the moment when \
+                an event was due.",
+        servers: &[Roomcast, Floor, Bun, Broadcast, Hono],
+        load: &["fanout", "--connections", "2000", "--rooms", "500", "--rooms-per-connection", "8", "--window", "64"],
+        full: &["--seconds", "5", "--server-seconds", "2"],
+        quick: QUICK,
+        runs: 9,
+        half_rate_of: Some("saturation"),
+        shown: &[
+            Shown { figure: "latency_p99_us", heading: "p99, ms", divisor: 1000.0, places: 3, ratio: true },
+            plain("latency_p50_us", "p50, ms", 1000.0, 3),
+            plain("latency_p999_us", "p99.9, ms", 1000.0, 3),
+            plain("publishes_per_second", "publishes/s", 1.0, 0),
+            plain("server_share", "server's processor, %", 0.01, 0),
+        ],
+    },
+    Measure {
+        name: "idle",
+        title: "15,000 idle connections in three rooms each",
+        words: "Resident memory of the process, without what the system holds for sockets. The second wave comes a \
+                minute after the first has left; what was returned is the share of what the first had taken.",
+        servers: &[Roomcast, Bun, Broadcast, Hono],
+        load: &["idle", "--rooms", "15000", "--rooms-per-connection", "3"],
+        full: &["--connections", "15000", "--seconds", "20", "--release", "60"],
+        quick: &["--connections", "1500", "--seconds", "1", "--release", "1"],
+        runs: 2,
+        half_rate_of: None,
+        shown: &[
+            Shown {
+                figure: "wave_1_resident_per_connection_bytes",
+                heading: "bytes each",
+                divisor: 1.0,
+                places: 0,
+                ratio: true,
+            },
+            plain("wave_2_resident_per_connection_bytes", "second wave, bytes each", 1.0, 0),
+            plain("wave_1_returned_share", "returned in a minute, %", 0.01, 0),
+            plain("wave_1_cpu_per_connection_and_second_us", "CPU each and second, µs", 1.0, 3),
+        ],
+    },
+    Measure {
+        name: "storm",
+        title: "15,000 connections come at once",
+        words: "256 at a time. Roomcast checks a signed token of another user for each, and says so in a first frame; the \
+                peers only upgrade.",
+        servers: &[Roomcast, Bun, Broadcast, Hono],
+        load: &["connect", "--rooms-per-connection", "0", "--waves", "2"],
+        full: &["--connections", "15000"],
+        quick: &["--connections", "1500"],
+        runs: 9,
+        half_rate_of: None,
+        shown: &[
+            cost("cpu_per_connection_us", "CPU each, µs"),
+            cost("cpu_per_connection_user_us", "user part, µs"),
+            plain("connections_per_second", "connections/s", 1.0, 0),
+            plain("connecting_p99_us", "p99, ms", 1000.0, 1),
+        ],
+    },
+    Measure {
+        name: "recovery",
+        title: "5,000 clients come back to 100 missed events each",
+        words: "By their positions; and beside it the same clients, who connect without positions and load what they missed \
+                by GET history, each over an HTTP connection of its own.",
+        servers: &[Roomcast],
+        load: &["recover", "--rooms", "50", "--events", "100"],
+        full: &["--connections", "5000"],
+        quick: &["--connections", "500"],
+        runs: 5,
+        half_rate_of: None,
+        shown: &[
+            plain("recovery_cpu_per_client_us", "CPU each by positions, µs", 1.0, 0),
+            plain("loading_cpu_per_client_us", "CPU each by history, µs", 1.0, 0),
+            plain("recovery_seconds", "all back by positions, s", 1.0, 2),
+            plain("loading_seconds", "all back by history, s", 1.0, 2),
+            plain("recovered_events", "events recovered", 1.0, 0),
+        ],
+    },
+    Measure {
+        name: "cluster",
+        title: "Two nodes on Redis beside one with the embedded broker",
+        words: "One room of 1,000 with four publishers. With Redis the members are on one node and the publishers on the \
+                other; the figure is both nodes' processor time, without that of Redis, which is on the same processor.",
+        servers: &[Roomcast, Cluster],
+        load: &["fanout", "--window", "4"],
+        full: FULL,
+        quick: QUICK,
+        runs: 5,
+        half_rate_of: None,
+        shown: FANOUT,
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_measure_has_a_name_of_its_own_and_begins_with_roomcast() {
+        for (index, measure) in MEASURES.iter().enumerate() {
+            assert!(MEASURES[..index].iter().all(|other| other.name != measure.name), "{}", measure.name);
+            assert_eq!(measure.servers.first(), Some(&Roomcast), "{}", measure.name);
+            assert!(measure.half_rate_of.is_none_or(|of| MEASURES[..index].iter().any(|other| other.name == of)));
+        }
+    }
+}
