@@ -171,6 +171,10 @@ pub struct Config {
     pub max_rooms_per_message: usize,
     /// Connections at most; `None`: derived from the limit of open files.
     pub max_connections: Option<usize>,
+    /// Upgrades that are accepted in a second; `None`: as many as come.
+    pub accept_rate: Option<u32>,
+    /// How long a connection lasts, about; `None`: as long as its client wants.
+    pub max_connection_age: Option<Duration>,
     /// How often a connection is pinged.
     pub ping_interval: Duration,
     /// How long a connection may send nothing.
@@ -259,6 +263,8 @@ impl Config {
             max_rooms: 128,
             max_rooms_per_message: 128,
             max_connections: None,
+            accept_rate: None,
+            max_connection_age: None,
             ping_interval: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),
             header_timeout: Duration::from_secs(10),

@@ -247,6 +247,7 @@ impl<W: Wire> Connection<W> {
                 Due::Idle if self.under_way.is_some() && self.outbox.take_progress() => self.deadlines.seen(),
                 Due::Idle => return close(CloseCode::HeartbeatTimeout),
                 Due::Message => return close(CloseCode::ProtocolError),
+                Due::Aged => return close(CloseCode::Rebalance),
                 Due::Expired => return close(CloseCode::TokenExpired),
                 Due::Authentication => {
                     // A request under way is the authentication itself; it is given its time by the broker's own.

@@ -114,8 +114,9 @@ impl Gateway {
     ) {
         let stop_accepting = CancellationToken::new();
         let accept = |listener, router| {
-            let (timeout, tasks) = (self.node.config.header_timeout, self.node.tasks.clone());
-            tokio::spawn(server::accept(listener, router, timeout, stop_accepting.clone(), tasks))
+            let (config, tasks) = (&self.node.config, self.node.tasks.clone());
+            let timeouts = server::Timeouts { header: config.header_timeout, unacknowledged: config.idle_timeout };
+            tokio::spawn(server::accept(listener, router, timeouts, stop_accepting.clone(), tasks))
         };
         let accepting = match operator {
             None => vec![accept(listener, http::router(&self.node))],

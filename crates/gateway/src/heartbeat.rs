@@ -28,6 +28,8 @@ pub(crate) enum Due {
     Idle,
     /// The token is over, and the grace behind it.
     Expired,
+    /// The connection has lasted long enough.
+    Aged,
     /// The token is over soon, then.
     Expiring(Timestamp),
     /// Time for a ping.
@@ -43,6 +45,8 @@ pub(crate) struct Deadlines {
     last_seen: Instant,
     ping_at: Instant,
     authenticate_by: Option<Instant>,
+    /// When the client is sent to whichever node has room for it.
+    ends_at: Option<Instant>,
     /// When the token runs out, and whether its owner was told.
     expiry: Option<(Instant, bool)>,
     /// The same as the token says it.
@@ -61,6 +65,7 @@ impl Deadlines {
             last_seen: now,
             ping_at: now + jittered(config.ping_interval),
             authenticate_by: Some(now + config.auth_timeout),
+            ends_at: config.max_connection_age.map(|age| now + jittered(age)),
             expiry: None,
             expires_at: None,
         }
@@ -101,6 +106,9 @@ impl Deadlines {
         if incomplete_since.is_some_and(|since| since + self.message_timeout <= now) {
             return Some(Due::Message);
         }
+        if self.ends_at.is_some_and(|at| at <= now) {
+            return Some(Due::Aged);
+        }
         if let (Some((at, is_told @ false)), Some(expires_at)) = (&mut self.expiry, self.expires_at)
             && at.checked_sub(EXPIRY_NOTICE).is_none_or(|notice| notice <= now)
         {
@@ -121,10 +129,17 @@ impl Deadlines {
             .expiry
             .map(|(at, is_told)| if is_told { at + EXPIRY_GRACE } else { at.checked_sub(EXPIRY_NOTICE).unwrap_or(at) });
         let message = incomplete_since.map(|since| since + self.message_timeout);
-        [Some(self.last_seen + self.idle_timeout), Some(self.ping_at), self.authenticate_by, expiry, message]
-            .into_iter()
-            .flatten()
-            .fold(self.ping_at, Instant::min)
+        [
+            Some(self.last_seen + self.idle_timeout),
+            Some(self.ping_at),
+            self.authenticate_by,
+            self.ends_at,
+            expiry,
+            message,
+        ]
+        .into_iter()
+        .flatten()
+        .fold(self.ping_at, Instant::min)
     }
 }
 

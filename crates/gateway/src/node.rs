@@ -35,7 +35,7 @@ use crate::presence::memory::MemoryPresence;
 use crate::presence::redis as shared_presence;
 use crate::publication::Publication;
 use crate::publish::{self, Author, Submission};
-use crate::rate_limit::{FixedWindow, RateLimiter, Usage, Verdict};
+use crate::rate_limit::{Bucket, FixedWindow, RateLimiter, Usage, Verdict};
 use crate::revocation::Revocations;
 use crate::wheel::Wheel;
 
@@ -75,6 +75,8 @@ pub(crate) struct Node {
     has_revocations: AtomicBool,
     authenticator: Authenticator,
     auth_failures: RateLimiter<IpAddr>,
+    /// Paces upgrades, so that a wave of them does not drown the node.
+    accepts: Option<Bucket>,
     registry: Mutex<HashMap<ConnectionId, Arc<Handle>>>,
     /// Counts admissions that are not in the registry yet too, so that the cap holds.
     admitted: AtomicUsize,
@@ -180,6 +182,7 @@ impl Node {
         let (cluster, said) = parts.cluster.unzip();
         let node = Arc::new(Self {
             authenticator: Authenticator::new(&config, clock.clone())?,
+            accepts: config.accept_rate.map(Bucket::new),
             auth_failures: RateLimiter::new(config.auth_attempts_per_minute, AUTH_WINDOW),
             max_connections: config.max_connections.unwrap_or(max_connections),
             config,
@@ -315,6 +318,15 @@ impl Node {
             self.metrics.rate_limited("authentications");
             self.auth_failures.reset_after(&key)
         })
+    }
+
+    /// That another upgrade may be accepted now.
+    ///
+    /// # Errors
+    /// How long it takes until one may.
+    pub(crate) fn pace(&self) -> Result<(), Duration> {
+        let paced = self.accepts.as_ref().map_or(Ok(()), Bucket::take);
+        paced.inspect_err(|_| self.metrics.rate_limited("upgrades"))
     }
 
     /// Mints tokens.

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -70,6 +70,37 @@ impl FixedWindow {
                 now
             }
         }
+    }
+}
+
+/// A token bucket: so many a second, and as many at once after a quiet second.
+#[derive(Debug)]
+pub struct Bucket {
+    per_second: f64,
+    /// What is left, and when that was so.
+    level: Mutex<(f64, Instant)>,
+}
+
+impl Bucket {
+    /// A full one.
+    #[must_use]
+    pub fn new(per_second: u32) -> Self {
+        let per_second = f64::from(per_second);
+        Self { per_second, level: Mutex::new((per_second, Instant::now())) }
+    }
+
+    /// Takes one.
+    ///
+    /// # Errors
+    /// How long it takes until there is one, when there is none.
+    pub fn take(&self) -> Result<(), Duration> {
+        let mut level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
+        let (left, at) = *level;
+        let now = Instant::now();
+        let left = (left + (now - at).as_secs_f64() * self.per_second).min(self.per_second);
+        let missing = (1.0 - left).max(0.0);
+        *level = (if missing == 0.0 { left - 1.0 } else { left }, now);
+        if missing == 0.0 { Ok(()) } else { Err(Duration::from_secs_f64(missing / self.per_second)) }
     }
 }
 
@@ -177,6 +208,20 @@ impl<K: Hash + Eq> RateLimiter<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bucket_gives_as_many_a_second_and_says_when_there_is_another() {
+        let bucket = Bucket::new(4);
+        assert!((0..4).all(|_| bucket.take().is_ok()));
+        assert_eq!(bucket.take(), Err(Duration::from_millis(250)));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(bucket.take(), Err(Duration::from_millis(150)), "asking costs nothing");
+        tokio::time::sleep(Duration::from_millis(151)).await;
+        assert_eq!(bucket.take(), Ok(()));
+        assert!(bucket.take().is_err());
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!((0..10).filter(|_| bucket.take().is_ok()).count(), 4);
+    }
 
     const MINUTE: Duration = Duration::from_secs(60);
 

@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -45,11 +45,20 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
+/// How long peers may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timeouts {
+    /// For a request's head, and for silence before it.
+    pub(crate) header: Duration,
+    /// To acknowledge what was written (`TCP_USER_TIMEOUT`).
+    pub(crate) unacknowledged: Duration,
+}
+
 /// Accepts connections until `stop`, then lets the requests under way end.
 pub(crate) async fn accept(
     listener: TcpListener,
     router: Router,
-    header_timeout: Duration,
+    timeouts: Timeouts,
     stop: CancellationToken,
     tasks: TaskTracker,
 ) {
@@ -66,8 +75,10 @@ pub(crate) async fn accept(
         };
         // A frame should leave when it is written, not when the next one comes.
         let _ = stream.set_nodelay(true);
+        // What a peer does not acknowledge within this is not coming back for it.
+        let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(timeouts.unacknowledged));
         let (router, stop) = (Router::clone(&router), stop.clone());
-        tasks.spawn(serve_stream(stream, peer, router, header_timeout, stop));
+        tasks.spawn(serve_stream(stream, peer, router, timeouts.header, stop));
     }
 }
 

@@ -58,6 +58,7 @@ async fn accept(node: &Arc<Node>, request: &mut Request) -> Result<Response, Pro
     if node.is_refusing() {
         return Err(Problem::unavailable("the gateway is draining"));
     }
+    node.pace().map_err(Problem::too_many_upgrades)?;
     let admission = node.admit().ok_or_else(|| Problem::unavailable("too many connections"))?;
     if let Some(retry_after) = node.auth_block(address) {
         return Err(Problem::too_many_authentications(retry_after));

@@ -84,6 +84,13 @@ impl Problem {
         Self::of(ErrorPayload { retry_after_ms, ..ErrorPayload::new(ErrorCode::RateLimitExceeded, detail) })
     }
 
+    pub(crate) fn too_many_upgrades(retry_after: Duration) -> Self {
+        // Not all at once again.
+        let jitter = Duration::from_millis(rand::random_range(0..1000));
+        let refusal = ErrorPayload::new(ErrorCode::Unavailable, "too many upgrades in this second");
+        Self::of(ErrorPayload { retry_after_ms: Some(millis(retry_after + jitter)), ..refusal })
+    }
+
     pub(crate) fn code(&self) -> ErrorCode {
         self.code
     }

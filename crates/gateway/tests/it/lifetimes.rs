@@ -241,3 +241,19 @@ async fn after_a_refused_renewal_the_old_token_stays_in_force() {
     assert_eq!(client.receive_within(HOUR).await["type"], "auth.expiring");
     assert!((40.0..40.5).contains(&seconds(start)), "{}", seconds(start));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_of_age_is_asked_to_come_back_and_may_resume() {
+    let age = Duration::from_secs(700);
+    let gateway = start_with_paused_clock(Config { max_connection_age: Some(age), ..config() });
+    let token = signed(&json!({"sub": "u", "exp": EPOCH + 100_000}));
+    let mut client = Client::open(&gateway, with_token(&token)).await;
+    let begin = Instant::now();
+    assert_eq!(client.receive().await["type"], "connection.ack");
+    // Its pongs keep it alive until then.
+    let notice = client.receive_within(2 * age).await;
+    assert_eq!((&notice["type"], &notice["payload"]["code"]), (&json!("connection.closing"), &json!(4004)), "{notice}");
+    assert_eq!(notice["payload"]["resumable"], true);
+    let lasted = begin.elapsed();
+    assert!(lasted > age * 6 / 7 - Duration::from_secs(1) && lasted < age + Duration::from_secs(2), "{lasted:?}");
+}

@@ -1,9 +1,12 @@
 //! The upgrade: what RFC 6455 wants of a request, whom it may come from, and the refusals in their order.
 
+use std::time::Duration;
+
 use roomcast_gateway::{Config, Gateway};
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Error;
 
-use crate::harness::{Client, call, config, pipe_from, request as http_request, start, token, with_token};
+use crate::harness::{Client, call, config, pipe, pipe_from, request as http_request, start, token, with_token};
 use crate::raw::{Answer, UPGRADE, exchange, request, upgrade_with};
 
 const HOST: usize = 1;
@@ -241,4 +244,22 @@ async fn a_draining_gateway_refuses_before_it_counts_authentications() {
     assert_eq!(exchange(&gateway, &without(KEY)).await.status, 400);
     assert_eq!(exchange(&gateway, &request(&["GET /readyz HTTP/1.1", "Host: a"])).await.status, 503);
     assert_eq!(exchange(&gateway, &request(&["GET /livez HTTP/1.1", "Host: a"])).await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn upgrades_are_paced_and_those_beyond_are_told_when_to_come_back() {
+    let gateway = start(Config { accept_rate: Some(3), ..config() });
+    let token = token(&gateway, "u", Value::Null);
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        clients.push(Client::over(pipe(&gateway), with_token(&token)).await.unwrap());
+    }
+    let Err(Error::Http(refused)) = Client::over(pipe(&gateway), with_token(&token)).await else {
+        panic!("not refused")
+    };
+    assert_eq!(refused.status(), 503);
+    let wait: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=2).contains(&wait), "{wait}");
+    tokio::time::sleep(Duration::from_secs(wait)).await;
+    assert!(Client::over(pipe(&gateway), with_token(&token)).await.is_ok());
 }
