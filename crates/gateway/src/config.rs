@@ -171,6 +171,12 @@ pub struct Config {
     pub max_rooms_per_message: usize,
     /// Connections at most; `None`: derived from the limit of open files.
     pub max_connections: Option<usize>,
+    /// Connections of one address at a time, an IPv6 network counting as one; `None`: any number.
+    pub max_connections_per_address: Option<usize>,
+    /// Connections of one user at a time, on this node; `None`: any number.
+    pub max_connections_per_user: Option<usize>,
+    /// Connections at a time that have not said who they are; `None`: any number.
+    pub max_unauthenticated: Option<usize>,
     /// Upgrades that are accepted in a second; `None`: as many as come.
     pub accept_rate: Option<u32>,
     /// How long a connection lasts, about; `None`: as long as its client wants.
@@ -263,6 +269,9 @@ impl Config {
             max_rooms: 128,
             max_rooms_per_message: 128,
             max_connections: None,
+            max_connections_per_address: None,
+            max_connections_per_user: None,
+            max_unauthenticated: None,
             accept_rate: None,
             max_connection_age: None,
             ping_interval: Duration::from_secs(30),

@@ -3,11 +3,12 @@
 //! Owns what all connections and calls have in common, and the life of a connection's entry: admitted with a guard, gone
 //! when the guard drops, whatever happened in between.
 
+mod census;
 mod cluster;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ use crate::publish::{self, Author, Submission};
 use crate::rate_limit::{Bucket, FixedWindow, RateLimiter, Usage, Verdict};
 use crate::revocation::Revocations;
 use crate::wheel::Wheel;
+use census::Census;
+pub(crate) use census::Refused;
 
 /// Publications that the hub takes in one turn, at most: their flush is shared.
 const TURN: usize = 256;
@@ -78,9 +81,7 @@ pub(crate) struct Node {
     /// Paces upgrades, so that a wave of them does not drown the node.
     accepts: Option<Bucket>,
     registry: Mutex<HashMap<ConnectionId, Arc<Handle>>>,
-    /// Counts admissions that are not in the registry yet too, so that the cap holds.
-    admitted: AtomicUsize,
-    max_connections: usize,
+    census: Census,
     is_draining: AtomicBool,
     is_refusing: AtomicBool,
     /// Connections and the node's own tasks; what shutdown waits for.
@@ -106,6 +107,8 @@ pub(crate) struct Handle {
 pub(crate) struct Admission {
     node: Arc<Node>,
     pub(crate) handle: Arc<Handle>,
+    /// As limits see it.
+    address: IpAddr,
 }
 
 /// What is chosen by the configuration: everything of one process, or shared by several.
@@ -184,7 +187,7 @@ impl Node {
             authenticator: Authenticator::new(&config, clock.clone())?,
             accepts: config.accept_rate.map(Bucket::new),
             auth_failures: RateLimiter::new(config.auth_attempts_per_minute, AUTH_WINDOW),
-            max_connections: config.max_connections.unwrap_or(max_connections),
+            census: Census::new(&config, config.max_connections.unwrap_or(max_connections)),
             config,
             clock,
             metrics,
@@ -197,7 +200,6 @@ impl Node {
             cluster,
             revocations: Revocations::default(),
             registry: Mutex::default(),
-            admitted: AtomicUsize::new(0),
             is_draining: AtomicBool::new(false),
             is_refusing: AtomicBool::new(false),
             tasks: TaskTracker::new(),
@@ -334,12 +336,14 @@ impl Node {
         &self.authenticator
     }
 
-    /// Admits a connection, unless there are too many.
-    pub(crate) fn admit(self: &Arc<Self>) -> Option<Admission> {
-        if self.admitted.fetch_add(1, Ordering::Relaxed) >= self.max_connections {
-            self.admitted.fetch_sub(1, Ordering::Relaxed);
-            return None;
-        }
+    /// Admits a connection of that address, unless it is one too many.
+    pub(crate) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Admission, Refused> {
+        let address = address::limit_key(address);
+        self.census.admit(address).inspect_err(|refused| {
+            if *refused != Refused::Full {
+                self.metrics.rate_limited("connections");
+            }
+        })?;
         let outbox = Arc::new(Outbox::new(self.config.max_queue_bytes));
         let id = ConnectionId::new();
         let key = self.hub.admit(id, outbox.clone());
@@ -353,7 +357,18 @@ impl Node {
         });
         self.registry().insert(id, handle.clone());
         self.metrics.connections.inc();
-        Some(Admission { node: self.clone(), handle })
+        Ok(Admission { node: self.clone(), handle, address })
+    }
+
+    /// Notes that a connection has said who it is, for the first time. False when the user has too many.
+    pub(crate) fn enter(&self, handle: &Handle, identity: &Identity) -> bool {
+        let is_counted = self.census.authenticate(&identity.user);
+        if is_counted {
+            handle.set_token(identity);
+        } else {
+            self.metrics.rate_limited("connections");
+        }
+        is_counted
     }
 
     /// Every connection.
@@ -444,7 +459,7 @@ impl Drop for Admission {
         self.node.broker.release(&rooms);
         self.node.registry().remove(&self.handle.id);
         self.node.metrics.connections.dec();
-        self.node.admitted.fetch_sub(1, Ordering::Relaxed);
+        self.node.census.leave(self.address, self.handle.user.get());
     }
 }
 

@@ -38,6 +38,9 @@ const MOST_REFUSED: u32 = 100;
 /// Invalid messages in a minute that no honest client sends.
 const MOST_INVALID: u32 = 50;
 
+/// How long a client is told to wait when its user has too many connections: one of them may have ended by then.
+const TOO_MANY_CONNECTIONS_MS: u64 = 5000;
+
 /// A message from the client.
 #[derive(Debug)]
 pub(crate) enum Incoming {
@@ -168,7 +171,11 @@ impl Session {
 
     /// Says who the client is; a client of the original joins its user room with it.
     async fn welcome(&mut self, identity: Identity, reply_to: Option<RequestId>) -> Outcome {
-        self.handle_of().set_token(&identity);
+        if !self.node.enter(self.handle_of(), &identity) {
+            let refusal = ErrorPayload::new(ErrorCode::LimitExceeded, "the user has too many connections");
+            self.error(reply_to, refusal);
+            return Some(Closing { code: CloseCode::RateLimited, retry_after_ms: Some(TOO_MANY_CONNECTIONS_MS) });
+        }
         if self.node.is_revoked(&identity) {
             return Some(self.unauthorized(&BadToken::Revoked.to_string(), reply_to));
         }

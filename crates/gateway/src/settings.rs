@@ -196,6 +196,9 @@ settings! {
     MAX_ROOMS, "128", "rooms that a connection may be in", |config, value| config.max_rooms = number(value, 1, 10_000)?;
     MAX_ROOMS_PER_MESSAGE, "128", "rooms in one request or event, at most 128", |config, value| config.max_rooms_per_message = number(value, 1, 128)?;
     MAX_CONNECTIONS, "what the limit of open files allows", "connections at a time", |config, value| config.max_connections = Some(number(value, 1, 10_000_000)?);
+    MAX_CONNECTIONS_PER_ADDRESS, "any number", "connections of one address at a time; an IPv6 network of /64 is one address", |config, value| config.max_connections_per_address = Some(number(value, 1, 10_000_000)?);
+    MAX_CONNECTIONS_PER_USER, "any number", "connections of one user at a time, on each node", |config, value| config.max_connections_per_user = Some(number(value, 1, 10_000_000)?);
+    MAX_UNAUTHENTICATED, "any number", "connections at a time that have not said who they are", |config, value| config.max_unauthenticated = Some(number(value, 1, 10_000_000)?);
     ACCEPT_RATE, "as many as come", "upgrades accepted in a second; those beyond get 503 and when to come back", |config, value| config.accept_rate = Some(number(value, 1, 1_000_000)? as u32);
     MAX_CONNECTION_AGE, "unlimited", "how long a connection lasts, up to a seventh less, until its client is asked to connect anew", |config, value| config.max_connection_age = Some(nonzero(value, Unit::Seconds)?);
     PING_INTERVAL_MS, "30000", "how often a connection is pinged", |config, value| config.ping_interval = nonzero(value, Unit::Millis)?;

@@ -58,11 +58,12 @@ async fn accept(node: &Arc<Node>, request: &mut Request) -> Result<Response, Pro
     if node.is_refusing() {
         return Err(Problem::unavailable("the gateway is draining"));
     }
-    node.pace().map_err(Problem::too_many_upgrades)?;
-    let admission = node.admit().ok_or_else(|| Problem::unavailable("too many connections"))?;
+    let admission = node.admit(address).map_err(Problem::too_many_connections)?;
     if let Some(retry_after) = node.auth_block(address) {
         return Err(Problem::too_many_authentications(retry_after));
     }
+    // Last, so that whoever is refused anyway takes nobody's turn.
+    node.pace().map_err(Problem::too_many_upgrades)?;
     let token = token(node, request, handshake.offer.token.as_deref())?;
     let identity = match token {
         Some(token) => Some(node.authenticate(&token, address).await),

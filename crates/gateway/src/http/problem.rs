@@ -8,6 +8,7 @@ use roomcast_protocol::ErrorCode;
 use roomcast_protocol::server::ErrorPayload;
 use serde::Serialize;
 
+use crate::node::Refused;
 use crate::session::millis;
 
 /// An error answer.
@@ -82,6 +83,17 @@ impl Problem {
         let detail = "too many failed authentications from this address";
         let retry_after_ms = Some(millis(retry_after));
         Self::of(ErrorPayload { retry_after_ms, ..ErrorPayload::new(ErrorCode::RateLimitExceeded, detail) })
+    }
+
+    pub(crate) fn too_many_connections(refused: Refused) -> Self {
+        match refused {
+            Refused::Full => Self::unavailable("too many connections"),
+            Refused::Unauthenticated => Self::unavailable("too many connections that have not said who they are"),
+            Refused::Address => Self::of(ErrorPayload {
+                retry_after_ms: Some(1000),
+                ..ErrorPayload::new(ErrorCode::RateLimitExceeded, "too many connections from this address")
+            }),
+        }
     }
 
     pub(crate) fn too_many_upgrades(retry_after: Duration) -> Self {

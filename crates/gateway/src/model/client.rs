@@ -258,7 +258,7 @@ impl Connection {
     fn new(node: &Arc<Node>, index: usize) -> Self {
         let grants = serde_json::from_value(json!({"*": ["subscribe"]})).unwrap();
         let identity = Identity::of(format!("user_{index}").parse().unwrap(), Some(grants));
-        let admission = node.admit().unwrap();
+        let admission = node.admit([127, 0, 0, 1].into()).ok().unwrap();
         let outbox = admission.handle.outbox.clone();
         let mut session = Session::new(node.clone(), admission, true, [127, 0, 0, 1].into());
         session.assume(identity);

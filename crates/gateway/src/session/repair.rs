@@ -210,7 +210,7 @@ mod tests {
         }
 
         async fn join(&self, rooms: &[&str]) -> (Session, Arc<Outbox>) {
-            let admission = self.node.admit().unwrap();
+            let admission = self.node.admit([127, 0, 0, 1].into()).ok().unwrap();
             let outbox = admission.handle.outbox.clone();
             let mut session = Session::new(self.node.clone(), admission, true, [127, 0, 0, 1].into());
             let grants = serde_json::from_value(json!({"*": ["subscribe"]})).unwrap();

@@ -263,3 +263,53 @@ async fn upgrades_are_paced_and_those_beyond_are_told_when_to_come_back() {
     tokio::time::sleep(Duration::from_secs(wait)).await;
     assert!(Client::over(pipe(&gateway), with_token(&token)).await.is_ok());
 }
+
+#[tokio::test]
+async fn connections_of_one_address_and_of_nobody_are_limited_when_that_is_configured() {
+    let gateway = start(Config { max_connections_per_address: Some(2), ..config() });
+    let token = token(&gateway, "u", Value::Null);
+    let from = async |peer: &str| Client::over(pipe_from(&gateway, peer.parse().unwrap()), with_token(&token)).await;
+    let first = from("192.0.2.7:1").await.unwrap();
+    let _second = from("192.0.2.7:2").await.unwrap();
+    let Err(Error::Http(refused)) = from("192.0.2.7:3").await else { panic!("not refused") };
+    assert_eq!(refused.status(), 429);
+    assert!(refused.headers().contains_key("retry-after"));
+    let _elsewhere = from("192.0.2.8:1").await.unwrap();
+    drop(first);
+    while from("192.0.2.7:4").await.is_err() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+
+    let gateway = start(Config { max_unauthenticated: Some(1), ..config() });
+    let silent = Client::open(&gateway, crate::harness::upgrade()).await;
+    let Err(Error::Http(refused)) = Client::over(pipe(&gateway), with_token(&token)).await else {
+        panic!("not refused")
+    };
+    assert_eq!(refused.status(), 503);
+    drop(silent);
+    while Client::over(pipe(&gateway), with_token(&token)).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn connections_of_one_user_are_limited_when_that_is_configured() {
+    let gateway = start(Config { max_connections_per_user: Some(1), ..config() });
+    let token_of = |user: &str| token(&gateway, user, Value::Null);
+    let mut first = Client::open(&gateway, with_token(&token_of("anna"))).await;
+    assert_eq!(first.receive().await["type"], "connection.ack");
+    let mut second = Client::open(&gateway, with_token(&token_of("anna"))).await;
+    second.is_refused("LIMIT_EXCEEDED").await;
+    let notice = second.is_closed_with_notice(4003).await;
+    assert!(notice["retryAfterMs"].as_u64().unwrap() > 0);
+    let mut other = Client::open(&gateway, with_token(&token_of("ben"))).await;
+    assert_eq!(other.receive().await["type"], "connection.ack");
+    first.is_quiet().await;
+    drop(first);
+    loop {
+        let mut again = Client::open(&gateway, with_token(&token_of("anna"))).await;
+        if again.receive().await["type"] == "connection.ack" {
+            break;
+        }
+    }
+}
