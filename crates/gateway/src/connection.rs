@@ -4,6 +4,8 @@
 //! outbox (frames to write, a wish to close, a deadline), the end of the request under way, and the socket itself. While a
 //! request is under way nothing more is read, but writing goes on; a peer that does not read delays nobody but itself.
 
+#[cfg(feature = "echo")]
+pub(crate) mod echo;
 mod socket;
 mod wire;
 
@@ -30,7 +32,7 @@ pub(crate) use wire::{Bare, Piped, Wire};
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A request under way gives the session back with its outcome.
-type UnderWay = BoxFuture<'static, (Box<Session>, Outcome)>;
+pub(crate) type UnderWay = BoxFuture<'static, (Box<Session>, Outcome)>;
 
 /// What woke the loop.
 enum Turn {
@@ -49,7 +51,8 @@ enum End {
     Gone,
 }
 
-struct Connection<W> {
+/// One connection. Boxed where it runs: a future's arguments lie in it twice, and there are many connections.
+pub(crate) struct Connection<W> {
     socket: Socket<W>,
     node: Arc<Node>,
     outbox: Arc<Outbox>,
@@ -63,42 +66,8 @@ struct Connection<W> {
     has_hole: bool,
 }
 
-/// Runs one connection to its end. `read` was read of the wire before the upgrade.
-pub(crate) async fn run<W: Wire>(
-    wire: W,
-    read: Vec<u8>,
-    node: Arc<Node>,
-    session: Box<Session>,
-    identity: Option<Result<Identity, BadToken>>,
-) {
-    let outbox = session.handle_of().outbox.clone();
-    let socket = Socket::new(wire, read, &node.config);
-    let deadlines = Deadlines::new(&node.config);
-    let begin = begin(session, identity);
-    let mut connection = Connection {
-        socket,
-        node,
-        outbox,
-        deadlines,
-        rings_at: None,
-        session: None,
-        under_way: Some(begin),
-        has_hole: false,
-    };
-    connection.schedule();
-    let code = match connection.serve().await {
-        End::Close(closing) => {
-            connection.close(closing).await;
-            closing.code
-        }
-        End::Closed(close) => connection.answer(close).await,
-        End::Gone => CloseCode::Other(1006),
-    };
-    connection.node.metrics.closed(code);
-    tracing::debug!(code = code.code(), "connection closed");
-}
-
-fn begin(mut session: Box<Session>, identity: Option<Result<Identity, BadToken>>) -> UnderWay {
+/// What a connection begins with, as its first request.
+pub(crate) fn begin(mut session: Box<Session>, identity: Option<Result<Identity, BadToken>>) -> UnderWay {
     Box::pin(async move {
         let outcome = session.begin(identity).await;
         (session, outcome)
@@ -127,6 +96,41 @@ fn end_typing(mut session: Box<Session>) -> UnderWay {
 }
 
 impl<W: Wire> Connection<W> {
+    /// A connection that begins with this request. `read` was read of the wire before the upgrade.
+    pub(crate) fn new(wire: W, read: Vec<u8>, node: Arc<Node>, outbox: Arc<Outbox>, begin: UnderWay) -> Box<Self> {
+        Box::new(Self {
+            socket: Socket::new(wire, read, &node.config),
+            deadlines: Deadlines::new(&node.config),
+            node,
+            outbox,
+            rings_at: None,
+            session: None,
+            under_way: Some(begin),
+            has_hole: false,
+        })
+    }
+
+    /// Runs it to its end.
+    pub(crate) async fn run(mut self: Box<Self>) {
+        self.schedule();
+        let end = self.serve().await;
+        // A future of its own, so that whoever is not closing has no room for it.
+        let code = Box::pin(self.end(end)).await;
+        self.node.metrics.closed(code);
+        tracing::debug!(code = code.code(), "connection closed");
+    }
+
+    async fn end(&mut self, end: End) -> CloseCode {
+        match end {
+            End::Close(closing) => {
+                self.close(closing).await;
+                closing.code
+            }
+            End::Closed(close) => self.answer(close).await,
+            End::Gone => CloseCode::Other(1006),
+        }
+    }
+
     async fn serve(&mut self) -> End {
         loop {
             let end = match self.turn().await {
@@ -196,7 +200,7 @@ impl<W: Wire> Connection<W> {
     fn received(&mut self, io: Io) -> Option<End> {
         let incoming = match io {
             Io::Text(text) => Incoming::Text(text),
-            Io::Binary => Incoming::Binary,
+            Io::Binary(_) => Incoming::Binary,
             Io::Control => {
                 self.deadlines.seen();
                 return None;
@@ -222,7 +226,11 @@ impl<W: Wire> Connection<W> {
 
     /// What a client did wrong becomes a close code.
     fn failed(&self, violation: Violation) -> End {
-        let code = CloseCode::from(violation.close_code());
+        let code = match violation.close_code() {
+            1007 => CloseCode::InvalidUtf8,
+            1009 => CloseCode::MessageTooBig,
+            _ => CloseCode::ProtocolError,
+        };
         tracing::debug!(%violation, "a client has broken a rule of WebSockets");
         self.node.metrics.connection_error(code.reason());
         End::Close(Closing { code, retry_after_ms: Some(0) })
@@ -235,6 +243,7 @@ impl<W: Wire> Connection<W> {
 
     /// A deadline may have passed.
     fn on_time(&mut self) -> Option<End> {
+        self.outbox.rest();
         let close = |code| Some(End::Close(Closing { code, retry_after_ms: Some(0) }));
         while let Some(due) = self.deadlines.due(self.socket.incomplete_since()) {
             match due {

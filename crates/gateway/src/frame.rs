@@ -1,6 +1,7 @@
 //! Frames: messages encoded once with their WebSocket header, shared by everybody who gets them.
 
-use std::sync::Arc;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::{Arc, LazyLock};
 
 use roomcast_protocol::server::{Reply, ReplyFrame};
 use roomcast_protocol::{CloseCode, RequestId, Timestamp};
@@ -9,7 +10,24 @@ use serde::Serialize;
 
 /// A message to a client, as it is written. Cheap to clone; the bytes are shared.
 #[derive(Debug, Clone)]
-pub struct Frame(Arc<[u8]>);
+pub struct Frame {
+    bytes: Arc<[u8]>,
+    /// Set for what a later one of the same subject makes worthless.
+    subject: Option<Subject>,
+}
+
+/// What an ephemeral event is about: its rooms, user and type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Subject(u64);
+
+static SUBJECTS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+impl Subject {
+    /// The subject of these; two that differ are the same once in 2^64 pairs.
+    pub(crate) fn of(parts: impl Hash) -> Self {
+        Self(SUBJECTS.hash_one(parts))
+    }
+}
 
 impl Frame {
     /// A frame of an answer, or of news of the connection itself.
@@ -23,7 +41,13 @@ impl Frame {
     /// A frame of JSON that is encoded already.
     #[must_use]
     pub fn of_json(json: &[u8]) -> Self {
-        Self(websocket::text(json).into())
+        Self::of_bytes(&websocket::text(json))
+    }
+
+    /// A binary message, which the protocol has none of.
+    #[cfg(feature = "echo")]
+    pub(crate) fn of_binary(bytes: &[u8]) -> Self {
+        Self::of_bytes(&websocket::binary(bytes))
     }
 
     /// The beginning of a frame: its text is to be written behind it.
@@ -36,22 +60,36 @@ impl Frame {
     /// A frame of a beginning and the text that was written behind it.
     pub(crate) fn of_beginning(mut bytes: Vec<u8>) -> Self {
         let begin = websocket::text_in_place(&mut bytes);
-        Self(bytes[begin..].into())
+        Self::of_bytes(&bytes[begin..])
+    }
+
+    fn of_bytes(bytes: &[u8]) -> Self {
+        Self { bytes: bytes.into(), subject: None }
+    }
+
+    /// The same, as the latest word on a subject.
+    pub(crate) fn about(self, subject: Option<Subject>) -> Self {
+        Self { subject, ..self }
+    }
+
+    /// What this is the latest word on.
+    pub(crate) fn subject(&self) -> Option<Subject> {
+        self.subject
     }
 
     /// A ping.
     pub(crate) fn ping() -> Self {
-        Self(websocket::ping().into())
+        Self::of_bytes(&websocket::ping())
     }
 
     /// The answer to a ping.
     pub(crate) fn pong(payload: &[u8]) -> Self {
-        Self(websocket::pong(payload).into())
+        Self::of_bytes(&websocket::pong(payload))
     }
 
     /// A close; without a code where the client gave none.
     pub(crate) fn close(code: Option<CloseCode>, reason: &str) -> Self {
-        Self(websocket::close(code.map(CloseCode::code), reason).into())
+        Self::of_bytes(&websocket::close(code.map(CloseCode::code), reason))
     }
 
     /// How many bytes the text has.
@@ -74,21 +112,21 @@ impl Frame {
 
     /// What is written: the header and the text.
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 
     /// Whether this is a message of the protocol, and no control frame.
     pub(crate) fn is_text(&self) -> bool {
-        websocket::is_text(&self.0)
+        websocket::is_text(&self.bytes)
     }
 
     /// Whether this answers a ping.
     pub(crate) fn is_pong(&self) -> bool {
-        websocket::is_pong(&self.0)
+        websocket::is_pong(&self.bytes)
     }
 
     fn text(&self) -> &[u8] {
-        self.0.get(websocket::header_length(&self.0)..).unwrap_or_default()
+        self.bytes.get(websocket::header_length(&self.bytes)..).unwrap_or_default()
     }
 }
 

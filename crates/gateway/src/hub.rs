@@ -6,6 +6,7 @@
 //! reader on hold too, until the connection has filled the hole or told of it. The hub never awaits, never encodes and never writes; it
 //! puts shared frames into outboxes and remembers which it touched, and one flush for each ends the turn.
 
+mod delivery;
 mod members;
 
 use std::collections::HashMap;
@@ -18,11 +19,11 @@ use uuid::Uuid;
 
 use crate::fault::{self, Fault};
 use crate::frame::Frame;
-use crate::metrics::Metrics;
-use crate::outbox::{Outbox, Pushed};
-use crate::publication::{Publication, RoomSet};
+use crate::outbox::Outbox;
+use crate::publication::Publication;
+pub(crate) use delivery::Touched;
 pub(crate) use members::Hole;
-use members::{Fit, Hold, Member, RoomEntry, Seat};
+use members::{Member, RoomEntry, Seat};
 
 /// Names a connection, over all nodes and times.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -77,23 +78,6 @@ struct State {
     members: Slab<Member>,
     rooms: Slab<RoomEntry>,
     by_name: HashMap<Room, usize>,
-}
-
-/// Outboxes that were put into during a turn.
-#[derive(Debug, Default)]
-pub(crate) struct Touched {
-    outboxes: Vec<Arc<Outbox>>,
-    /// Frames that were put in.
-    pub frames: u64,
-}
-
-impl Touched {
-    /// Ends the turn.
-    pub(crate) fn write(&mut self, metrics: &Metrics) {
-        for outbox in self.outboxes.drain(..) {
-            outbox.write(metrics);
-        }
-    }
 }
 
 impl Hub {
@@ -266,64 +250,6 @@ impl Hub {
 }
 
 impl State {
-    fn deliver(&mut self, publication: &Arc<Publication>, touched: &mut Touched) {
-        for (place, (room, _)) in publication.places.iter().enumerate() {
-            let Some(&index) = self.by_name.get(room) else { continue };
-            for seat in 0..self.rooms[index].seats.len() {
-                let member = self.rooms[index].seats[seat].member;
-                if self.deliver_at(member, publication, place) {
-                    touched.outboxes.push(self.members[member].outbox.clone());
-                    touched.frames += 1;
-                }
-            }
-        }
-    }
-
-    /// Delivers to a member found in the room at `place`, unless an earlier room of the publication has found it already.
-    fn deliver_at(&mut self, member: usize, publication: &Arc<Publication>, place: usize) -> bool {
-        let entry = &mut self.members[member];
-        if publication.except == Some(entry.connection) {
-            return false;
-        }
-        if let Some(hold) = &mut entry.hold {
-            hold.keep(publication);
-            return false;
-        }
-        let (rooms, is_ahead) = self.fits(member, publication);
-        if is_ahead {
-            self.interrupt(member, publication);
-            return false;
-        }
-        if rooms.trailing_zeros() as usize != place {
-            return false;
-        }
-        self.push(member, publication, rooms)
-    }
-
-    /// Delivers to a member whose hold has ended. Answers false when something is missing before it.
-    fn deliver_to(&mut self, member: usize, publication: &Arc<Publication>) -> bool {
-        let (rooms, is_ahead) = self.fits(member, publication);
-        if is_ahead {
-            self.interrupt(member, publication);
-        } else if rooms != 0 {
-            self.push(member, publication, rooms);
-        }
-        !is_ahead
-    }
-
-    /// Puts a member on hold until its connection has filled what is missing before the publication.
-    fn interrupt(&mut self, member: usize, publication: &Arc<Publication>) {
-        let mut hold = Hold::default();
-        hold.keep(publication);
-        for (room, position) in publication.places.iter().filter_map(|(room, position)| Some((room, (*position)?))) {
-            // An offset is at least 1, so there is one before it.
-            let until = Position { offset: position.offset.saturating_sub(1), ..position };
-            self.note_hole(member, room, until);
-        }
-        self.members[member].hold = Some(hold);
-        self.members[member].outbox.report_hole();
-    }
-
     fn note_hole(&mut self, member: usize, room: &Room, until: Position) -> bool {
         let Some(after) = self.missing(member, room, until) else { return false };
         let holes = &mut self.members[member].holes;
@@ -349,40 +275,17 @@ impl State {
         is_further
     }
 
-    /// The rooms of the publication in which it is the next for the member, and whether it comes too early in one.
-    fn fits(&self, member: usize, publication: &Publication) -> (RoomSet, bool) {
-        let (mut rooms, mut is_ahead) = (0, false);
-        for (place, (room, position)) in publication.places.iter().enumerate() {
-            let seat = self.seat_of(MemberKey(member), room);
-            match seat.map(|(index, seat)| self.rooms[index].seats[seat].fit(*position)) {
-                Some(Fit::Next) => rooms |= 1 << place,
-                Some(Fit::Ahead) => is_ahead = true,
-                Some(Fit::Behind) | None => {}
-            }
-        }
-        (rooms, is_ahead)
-    }
-
-    fn push(&mut self, member: usize, publication: &Publication, rooms: RoomSet) -> bool {
-        for (place, (room, position)) in publication.places.iter().enumerate() {
-            if rooms & (1 << place) != 0
-                && let Some((index, seat)) = self.seat_of(MemberKey(member), room)
-                && position.is_some()
-            {
-                self.rooms[index].seats[seat].after = *position;
-            }
-        }
-        self.members[member].outbox.push(publication.frame(rooms)) != Pushed::Closed
-    }
-
     fn rooms_of(&self, key: MemberKey) -> Vec<Room> {
         self.members[key.0].seats.iter().map(|(index, _)| self.rooms[*index].name.clone()).collect()
     }
 
     fn seat_of(&self, key: MemberKey, room: &Room) -> Option<(usize, usize)> {
-        let index = *self.by_name.get(room)?;
+        self.seat_in(key.0, *self.by_name.get(room)?)
+    }
+
+    fn seat_in(&self, member: usize, index: usize) -> Option<(usize, usize)> {
         // A connection is in few rooms: a short list is found in faster than a map.
-        self.members[key.0].seats.iter().copied().find(|(known, _)| *known == index)
+        self.members[member].seats.iter().copied().find(|(known, _)| *known == index)
     }
 
     fn room_index(&mut self, room: &Room) -> usize {

@@ -49,3 +49,5 @@ mod wheel;
 pub use config::{Config, Mode, RoomAccess, Secret};
 pub use gateway::{Gateway, PublishError, Stats};
 pub use roomcast_protocol::Service;
+#[cfg(feature = "echo")]
+pub use upgrade::echo;

@@ -2,18 +2,16 @@
 //!
 //! Owns the registry of one gateway. Labels come from small fixed sets; no room, user or address is one.
 
+mod traffic;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use roomcast_protocol::{CloseCode, ErrorCode};
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByDirection {
-    direction: &'static str,
-}
+use traffic::{Messages, Sizes, Traffic};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByCode {
@@ -58,10 +56,8 @@ pub(crate) struct Metrics {
     pub heartbeat_timeouts: Counter,
     /// Authentications that failed.
     pub auth_failures: Counter,
-    messages_received: Counter,
-    messages_sent: Counter,
-    received_size: Histogram,
-    sent_size: Histogram,
+    received: Traffic,
+    sent: Traffic,
     closed: Family<ByCloseCode, Counter>,
     errors: Family<ByCode, Counter>,
     connection_errors: Family<ByReason, Counter>,
@@ -76,12 +72,6 @@ impl Metrics {
     #[must_use]
     pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("roomcast");
-        let messages = Family::<ByDirection, Counter>::default();
-        // 64 bytes to 1 MiB.
-        let sizes = Family::<ByDirection, Histogram>::new_with_constructor(|| {
-            Histogram::new(exponential_buckets(64.0, 4.0, 8))
-        });
-        let of = |direction| ByDirection { direction };
         let metrics = Self {
             connections: Gauge::default(),
             rooms: Gauge::default(),
@@ -90,10 +80,8 @@ impl Metrics {
             delivered: Counter::default(),
             heartbeat_timeouts: Counter::default(),
             auth_failures: Counter::default(),
-            messages_received: messages.get_or_create_owned(&of("received")),
-            messages_sent: messages.get_or_create_owned(&of("sent")),
-            received_size: sizes.get_or_create_owned(&of("received")),
-            sent_size: sizes.get_or_create_owned(&of("sent")),
+            received: Traffic::default(),
+            sent: Traffic::default(),
             closed: Family::default(),
             errors: Family::default(),
             connection_errors: Family::default(),
@@ -111,7 +99,9 @@ impl Metrics {
             "Connections refused or broken, by reason",
             metrics.connection_errors.clone(),
         );
-        registry.register("messages", "WebSocket messages, by direction", messages);
+        let traffic = || [("received", metrics.received.clone()), ("sent", metrics.sent.clone())];
+        registry.register("messages", "WebSocket messages, by direction", Messages(traffic()));
+        let sizes = Sizes(traffic());
         registry.register_with_unit("message_size", "Size of WebSocket messages, by direction", Unit::Bytes, sizes);
         registry.register("errors", "Error answers, by code", metrics.errors.clone());
         registry.register("rate_limited", "Refusals over a rate limit, by limit", metrics.rate_limited.clone());
@@ -138,14 +128,12 @@ impl Metrics {
 
     /// A message from a client.
     pub(crate) fn received(&self, bytes: usize) {
-        self.messages_received.inc();
-        self.received_size.observe(bytes as f64);
+        self.received.add(bytes);
     }
 
     /// A message to a client.
     pub(crate) fn sent(&self, bytes: usize) {
-        self.messages_sent.inc();
-        self.sent_size.observe(bytes as f64);
+        self.sent.add(bytes);
     }
 
     /// A connection ended.

@@ -5,6 +5,7 @@
 
 mod census;
 mod cluster;
+mod delivery;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -27,7 +28,7 @@ use crate::broker::{Broker, DELIVER_QUEUE, Deliver, Unavailable};
 use crate::clock::Clock;
 use crate::cluster::{self as nodes, Cluster};
 use crate::config::{Config, InvalidConfig};
-use crate::hub::{ConnectionId, Hub, MemberKey, Touched};
+use crate::hub::{ConnectionId, Hub, MemberKey};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::presence::Presence;
@@ -41,9 +42,6 @@ use crate::revocation::Revocations;
 use crate::wheel::Wheel;
 use census::Census;
 pub(crate) use census::Refused;
-
-/// Publications that the hub takes in one turn, at most: their flush is shared.
-const TURN: usize = 256;
 
 /// How often the broker forgets what is too old.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -205,7 +203,7 @@ impl Node {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         });
-        node.spawn(|node| async move { node.deliver(publications).await });
+        node.spawn(|node| node.deliver(publications));
         node.spawn(|node| async move { node.wheel.run().await });
         node.spawn(|node| async move { node.sweep().await });
         node.spawn(|node| async move { node.verify().await });
@@ -226,19 +224,6 @@ impl Node {
     fn spawn<F: Future<Output = ()> + Send>(self: &Arc<Self>, task: impl FnOnce(Arc<Self>) -> F + Send + 'static) {
         let (node, stop) = (self.clone(), self.stop.clone());
         self.tasks.spawn(async move { stop.run_until_cancelled(task(node)).await });
-    }
-
-    /// Brings publications to the hub, turn by turn.
-    async fn deliver(&self, mut publications: mpsc::Receiver<Arc<Publication>>) {
-        let mut turn = Vec::with_capacity(TURN);
-        let mut touched = Touched::default();
-        while publications.recv_many(&mut turn, TURN).await > 0 {
-            for publication in turn.drain(..) {
-                self.hub.deliver(&publication, &mut touched);
-            }
-            self.metrics.delivered.inc_by(std::mem::take(&mut touched.frames));
-            touched.write(&self.metrics);
-        }
     }
 
     /// Verifies, every few seconds and after each outage of the broker, that no local member has missed anything.

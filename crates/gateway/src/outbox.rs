@@ -14,7 +14,7 @@ use roomcast_protocol::CloseCode;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 
-use crate::frame::Frame;
+use crate::frame::{Frame, Subject};
 use writing::Writer;
 pub(crate) use writing::Written;
 
@@ -23,6 +23,8 @@ pub(crate) use writing::Written;
 pub(crate) enum Pushed {
     /// It will be written at the next flush.
     Queued,
+    /// The same, and somebody has promised that flush already.
+    Joined,
     /// It did not fit: the connection will be closed, its queue is dropped.
     Full,
     /// The connection is closing.
@@ -67,6 +69,9 @@ pub(crate) struct Outbox {
 /// A replay goes on when less than this waits: enough to keep the socket busy, far from any limit.
 const REPLAY_BYTES: usize = 64 << 10;
 
+/// Frames among which an ephemeral event looks for the one that it makes worthless.
+const SEARCHED: usize = 256;
+
 #[derive(Debug, Default)]
 struct Queue {
     frames: VecDeque<Frame>,
@@ -79,11 +84,14 @@ struct Queue {
     is_forgotten: bool,
     /// Whether a ping is unwritten: a peer that does not read is not pinged again and again.
     is_pinging: bool,
-    /// Whether a pong is unwritten: its bytes are the next ping's then, so that a flood of pings is not kept.
+    /// Whether a pong is unwritten: while nothing can be written, its bytes are the next ping's, so that a flood of pings is
+    /// not kept.
     is_ponging: bool,
     /// Whether the peer took something since this was last asked.
     has_progressed: bool,
     is_broken: bool,
+    /// Whether somebody has promised to write what is queued when its turn ends.
+    is_promised: bool,
     closing: Option<Closing>,
     is_closed: bool,
     is_time: bool,
@@ -100,9 +108,24 @@ impl Outbox {
 
     /// Queues a frame, to be written at the next flush.
     pub(crate) fn push(&self, frame: Frame) -> Pushed {
+        self.push_to(&mut self.lock(), frame)
+    }
+
+    /// The same, for one who promises to [write](Outbox::write) at the end of a turn if the frame is [`Pushed::Queued`].
+    pub(crate) fn push_in_turn(&self, frame: Frame) -> Pushed {
         let mut queue = self.lock();
+        match self.push_to(&mut queue, frame) {
+            Pushed::Queued if std::mem::replace(&mut queue.is_promised, true) => Pushed::Joined,
+            pushed => pushed,
+        }
+    }
+
+    fn push_to(&self, queue: &mut Queue, frame: Frame) -> Pushed {
         if queue.is_closed {
             return Pushed::Closed;
+        }
+        if let Some(subject) = frame.subject() {
+            queue.supersede(subject);
         }
         if queue.bytes + frame.len() > self.limit {
             queue.forget();
@@ -135,7 +158,7 @@ impl Outbox {
         }
     }
 
-    /// Queues the answer to a ping, in the place of one that waits already.
+    /// Queues the answer to a ping; in the place of one that waits already, if the peer does not take it.
     pub(crate) fn pong(&self, payload: &[u8]) {
         let mut queue = self.lock();
         if queue.is_closed {
@@ -143,9 +166,9 @@ impl Outbox {
         }
         let pong = Frame::pong(payload);
         let begun = usize::from(queue.offset > 0);
-        let was_ponging = std::mem::replace(&mut queue.is_ponging, true);
+        let is_flooded = std::mem::replace(&mut queue.is_ponging, true) && queue.writer != Writer::Nobody;
         let mut waiting = queue.frames.iter_mut().skip(begun).rev().filter(|frame| frame.is_pong());
-        let (came, went) = match waiting.next().filter(|_| was_ponging) {
+        let (came, went) = match waiting.next().filter(|_| is_flooded) {
             Some(waiting) => (pong.len(), std::mem::replace(waiting, pong).len()),
             None => {
                 let came = pong.len();
@@ -187,6 +210,14 @@ impl Outbox {
             has_hole: std::mem::take(&mut queue.has_hole),
             is_time: std::mem::take(&mut queue.is_time),
             is_broken: queue.is_broken,
+        }
+    }
+
+    /// Gives back the memory of a queue that is empty.
+    pub(crate) fn rest(&self) {
+        let mut queue = self.lock();
+        if queue.frames.is_empty() {
+            queue.frames = VecDeque::new();
         }
     }
 
@@ -245,7 +276,10 @@ impl Outbox {
 impl Outbox {
     /// Takes everything that is queued, and the news.
     pub(crate) fn take(&self, into: &mut VecDeque<Frame>) -> Taken {
-        into.append(&mut self.lock().frames);
+        let mut queue = self.lock();
+        queue.is_promised = false;
+        into.append(&mut queue.frames);
+        drop(queue);
         self.news()
     }
 
@@ -260,6 +294,21 @@ impl Queue {
         if !self.is_closed {
             self.is_closed = true;
             self.closing = Some(closing);
+        }
+    }
+
+    /// Drops what is queued on a subject on which there is something later now, for a peer that takes less than it gets. The
+    /// search has an end: what is further back than that is sent.
+    fn supersede(&mut self, subject: Subject) {
+        if self.writer != Writer::Task {
+            return;
+        }
+        let begun = usize::from(self.offset > 0);
+        let searched = self.frames.len().saturating_sub(SEARCHED).max(begun);
+        let is_older = |frame: &Frame| frame.subject() == Some(subject);
+        let found = (searched..self.frames.len()).rev().find(|place| self.frames.get(*place).is_some_and(is_older));
+        if let Some(dropped) = found.and_then(|place| self.frames.remove(place)) {
+            self.bytes = self.bytes.saturating_sub(dropped.len());
         }
     }
 

@@ -3,14 +3,15 @@
 //! A publication carries all rooms of its event with their positions, and one prepared frame for each set of rooms that a
 //! reader is in: the text differs only in `positions`, and never names a room that its reader is not in.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
 use roomcast_protocol::{EventId, Position, Room, Timestamp, UserId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::frame::{Frame, encode};
+use crate::frame::{Frame, Subject, encode};
 use crate::hub::ConnectionId;
 
 /// The most rooms that one event may have: a set of them fits one [`RoomSet`].
@@ -52,6 +53,16 @@ pub(crate) struct Head<'a> {
     pub user_id: Option<&'a UserId>,
     /// The event's id.
     pub event_id: &'a EventId,
+}
+
+/// As much of an event's text as says what it is about.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct About<'a> {
+    #[serde(rename = "type", borrow)]
+    event_type: Cow<'a, str>,
+    #[serde(borrow)]
+    user_id: Option<Cow<'a, str>>,
 }
 
 impl Head<'_> {
@@ -131,7 +142,19 @@ impl Publication {
             text.push(b'}');
         }
         text.push(b'}');
-        Frame::of_beginning(text)
+        let frame = Frame::of_beginning(text);
+        let subject = self.subject(frame.as_str());
+        frame.about(subject)
+    }
+
+    /// What an ephemeral event is about. Only the latest of those that a slow reader has not got is worth sending.
+    fn subject(&self, text: &str) -> Option<Subject> {
+        if self.places.iter().any(|(_, position)| position.is_some()) {
+            return None;
+        }
+        let about: About<'_> = serde_json::from_str(text).ok()?;
+        let rooms: Vec<&Room> = self.places.iter().map(|(room, _)| room).collect();
+        Some(Subject::of((rooms, about.event_type, about.user_id)))
     }
 
     /// Its place in a room.
@@ -205,6 +228,15 @@ mod tests {
             frame.as_str(),
             r#"{"type":"custom.event","payload":{ "n": 1 },"timestamp":"2024-01-15T10:30:00.000Z","eventId":"e1"}"#
         );
+    }
+
+    #[test]
+    fn ephemeral_events_of_one_type_user_and_room_have_one_subject_and_kept_events_none() {
+        let subject = |rooms: &[&str], is_ephemeral| publication(rooms, is_ephemeral).frame(1).subject();
+        assert_eq!(subject(&["issue:b"], false), None);
+        assert!(subject(&["issue:b"], true).is_some());
+        assert_eq!(subject(&["issue:b"], true), subject(&["issue:b"], true));
+        assert_ne!(subject(&["issue:b"], true), subject(&["issue:c"], true));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use roomcast_protocol::{BEARER_PREFIX, ErrorCode, SUBPROTOCOL};
 use tokio::net::TcpStream;
 
 use crate::address;
-use crate::connection::{self, Bare, Piped};
+use crate::connection::{self, Bare, Connection, Piped};
 use crate::http::problem::Problem;
 use crate::http::{origin_of, peer_of};
 use crate::node::{Admission, Node};
@@ -78,26 +78,47 @@ async fn accept(node: &Arc<Node>, request: &mut Request) -> Result<Response, Pro
 fn start(node: &Arc<Node>, admission: Admission, presented: Presented, request: &mut Request) {
     let upgraded = hyper::upgrade::on(request);
     node.metrics.accepted.inc();
-    let node = node.clone();
+    let (node, outbox) = (node.clone(), admission.handle.outbox.clone());
+    let session = Session::new(node.clone(), admission, presented.has_subprotocol, presented.address);
+    let begin = connection::begin(Box::new(session), presented.identity);
     let tasks = node.tasks.clone();
     tasks.spawn(async move {
         let Ok(upgraded) = upgraded.await else { return };
-        let session = Session::new(node.clone(), admission, presented.has_subprotocol, presented.address);
-        let session = Box::new(session);
         // The bare socket where there is one, so that nothing of the HTTP connection stays behind.
         match upgraded.downcast::<TokioIo<TcpStream>>() {
             Ok(parts) => {
+                let wire = Bare::new(parts.io.into_inner(), &outbox);
                 let read = parts.read_buf.to_vec();
                 drop(parts.read_buf);
-                let wire = Bare::new(parts.io.into_inner(), &session.handle_of().outbox);
-                connection::run(wire, read, node, session, presented.identity).await;
+                Connection::new(wire, read, node, outbox, begin).run().await;
             }
             Err(upgraded) => {
                 let wire = Piped::new(TokioIo::new(upgraded));
-                connection::run(wire, Vec::new(), node, session, presented.identity).await;
+                Connection::new(wire, Vec::new(), node, outbox, begin).run().await;
             }
         }
     });
+}
+
+/// Echoes whatever is said on any path, for test suites of WebSocket.
+#[cfg(feature = "echo")]
+pub async fn echo(listener: tokio::net::TcpListener) {
+    let router = axum::Router::new().fallback(async |mut request: Request| match handshake(&request) {
+        Ok(handshake) => {
+            let upgraded = hyper::upgrade::on(&mut request);
+            tokio::spawn(async move {
+                let Ok(parts) = upgraded.await.map(|upgraded| upgraded.downcast::<TokioIo<TcpStream>>()) else {
+                    return;
+                };
+                let Ok(parts) = parts else { return };
+                connection::echo::run(parts.io.into_inner(), parts.read_buf.to_vec()).await;
+            });
+            switching_protocols(&handshake)
+        }
+        Err(problem) => problem.into_response(),
+    });
+    let timeout = std::time::Duration::from_secs(10);
+    crate::server::accept(listener, router, timeout, Default::default(), Default::default()).await;
 }
 
 fn switching_protocols(handshake: &Handshake) -> Response {

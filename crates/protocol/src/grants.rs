@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -50,7 +51,10 @@ enum Allowed {
 
 /// The `grants` claim: a union, so that each entry only ever adds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Grants(BTreeMap<Pattern, Vec<Allowed>>);
+pub struct Grants(
+    /// Sorted, each pattern once. Shared, for each of many connections keeps its own and hands out copies.
+    Arc<[(Pattern, Box<[Allowed]>)]>,
+);
 
 /// The claim is not an object of patterns to lists of operations.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,7 +65,7 @@ impl Grants {
     /// Every operation on every room, `admin` included.
     #[must_use]
     pub fn everything() -> Self {
-        Self(BTreeMap::from([(Pattern::All, vec![Allowed::Everything])]))
+        Self(Arc::from([(Pattern::All, Box::from([Allowed::Everything]))]))
     }
 
     /// Grants from pairs of a pattern and its operations. Operations that this version does not know are ignored.
@@ -76,7 +80,7 @@ impl Grants {
             let allowed: &mut Vec<Allowed> = grants.entry(Pattern::parse(pattern.as_ref())?).or_default();
             allowed.extend(operations.into_iter().filter_map(|operation| Allowed::parse(operation.as_ref())));
         }
-        Ok(Self(grants))
+        Ok(Self(grants.into_iter().map(|(pattern, allowed)| (pattern, allowed.into())).collect()))
     }
 
     /// Whether the operation is allowed on the room.
@@ -108,8 +112,8 @@ impl Grants {
     /// Whether the token may run the gateway.
     #[must_use]
     pub fn is_admin(&self) -> bool {
-        let Some(allowed) = self.0.get(&Pattern::All) else { return false };
-        allowed.iter().any(|allowed| allowed.covers(&Pattern::All, &Operation::Admin))
+        let of_all = self.0.iter().filter(|(pattern, _)| *pattern == Pattern::All);
+        of_all.flat_map(|(_, allowed)| allowed).any(|allowed| allowed.covers(&Pattern::All, &Operation::Admin))
     }
 }
 

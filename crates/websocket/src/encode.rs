@@ -9,6 +9,7 @@ pub const MAX_HEADER: usize = 10;
 const MAX_CONTROL: usize = 125;
 
 const TEXT: u8 = 0x81;
+const BINARY: u8 = 0x82;
 const CLOSE: u8 = 0x88;
 const PING: u8 = 0x89;
 const PONG: u8 = 0x8a;
@@ -21,6 +22,13 @@ pub fn text(payload: &[u8]) -> Vec<u8> {
     let begin = text_in_place(&mut frame);
     frame.drain(..begin);
     frame
+}
+
+/// A binary message.
+#[must_use]
+pub fn binary(payload: &[u8]) -> Vec<u8> {
+    let (header, length) = header(BINARY, payload.len());
+    [&header[..length], payload].concat()
 }
 
 /// Writes the header of a text message right before its payload, for which [`MAX_HEADER`] bytes were left free at the

@@ -53,7 +53,7 @@ pub(super) struct Socket<W> {
 /// What comes from the peer.
 pub(super) enum Io {
     Text(String),
-    Binary,
+    Binary(Vec<u8>),
     /// A sign of life, which is answered if it asks for an answer.
     Control,
     /// A message has begun and must be completed in time.
@@ -75,6 +75,11 @@ impl<W: Wire> Socket<W> {
             message_frames: MESSAGE_FRAMES,
             control_frames: CONTROL_FRAMES,
         };
+        Self::within(limits, wire, read)
+    }
+
+    /// The same, within other limits.
+    pub(super) fn within(limits: Limits, wire: W, read: Vec<u8>) -> Self {
         Self {
             wire,
             decoder: Decoder::new(limits),
@@ -164,7 +169,7 @@ impl<W: Wire> Socket<W> {
         let io = match self.decoder.next(bytes) {
             Ok(None) => None,
             Ok(Some(Message::Text(text))) => Some(Io::Text(text.into_owned())),
-            Ok(Some(Message::Binary(_))) => Some(Io::Binary),
+            Ok(Some(Message::Binary(bytes))) => Some(Io::Binary(bytes.into_owned())),
             Ok(Some(Message::Ping(payload))) => {
                 outbox.pong(&payload);
                 Some(Io::Control)
@@ -195,7 +200,7 @@ impl<W: Wire> Socket<W> {
         if self.decoder.is_over() {
             self.wire.shut_down(outbox).await;
         }
-        let (mut discarded, mut buffer) = (0, [0; 1024]);
+        let (mut discarded, mut buffer) = (0, vec![0; 1024]);
         let mut bytes = std::mem::take(&mut self.rest);
         bytes.drain(..std::mem::take(&mut self.begin));
         loop {

@@ -204,6 +204,7 @@ impl Outbox {
 
 impl Queue {
     fn hand_out(&mut self, batch: &mut Batch) {
+        self.is_promised = false;
         batch.frames.extend(self.frames.drain(..));
         batch.offset = std::mem::take(&mut self.offset);
         if self.frames.capacity() > KEPT {
@@ -263,3 +264,6 @@ impl Batch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

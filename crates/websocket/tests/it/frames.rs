@@ -2,7 +2,7 @@
 
 use roomcast_websocket::{Decoder, Limits, Message, Violation};
 
-pub(crate) const LIMITS: Limits = Limits { message_bytes: 64 << 10, message_frames: 1000, control_frames: 1000 };
+pub(crate) const LIMITS: Limits = Limits { message_bytes: 64 << 10, message_frames: 10_000, control_frames: 10_000 };
 
 /// A masked frame; `first` is its first byte: FIN, RSV and the opcode.
 pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
