@@ -26,6 +26,7 @@ mod rooms;
 mod server;
 mod slow;
 mod smoke;
+mod sockets;
 mod tokens;
 mod typing;
 mod upgrades;
