@@ -2,6 +2,7 @@
 //!
 //! Owns nothing of the product. Each task is a file; this one only chooses.
 
+mod autobahn;
 mod bench;
 mod ci;
 mod codegen;
@@ -41,6 +42,8 @@ enum Task {
         #[arg(long)]
         list: bool,
     },
+    /// Run Autobahn's test suite against the codec, over the gateway's way of reading and writing.
+    Autobahn,
     /// Feed the codec and the parser with what libFuzzer makes up.
     Fuzz {
         /// How long each target runs.
@@ -61,6 +64,7 @@ fn main() -> std::process::ExitCode {
         Task::Codegen { check: true } => codegen::check(),
         Task::Test { list: true, .. } => test::list(),
         Task::Test { parts, .. } => test::run(&parts),
+        Task::Autobahn => autobahn::run(),
         Task::Fuzz { seconds } => fuzz::run(seconds),
         Task::Tidy => tidy::run(),
         Task::Ci => ci::run(),

@@ -198,9 +198,12 @@ impl<W: Wire> Connection<W> {
     }
 
     fn received(&mut self, io: Io) -> Option<End> {
-        let incoming = match io {
-            Io::Text(text) => Incoming::Text(text),
-            Io::Binary(_) => Incoming::Binary,
+        let (incoming, bytes) = match io {
+            Io::Text(text) => {
+                let bytes = text.len();
+                (Incoming::Text(text), bytes)
+            }
+            Io::Binary(bytes) => (Incoming::Binary, bytes.len()),
             Io::Control => {
                 self.deadlines.seen();
                 return None;
@@ -215,10 +218,7 @@ impl<W: Wire> Connection<W> {
             Io::Broken => return Some(self.lost("io")),
         };
         self.deadlines.seen();
-        self.node.metrics.received(match &incoming {
-            Incoming::Text(text) => text.len(),
-            Incoming::Binary => 0,
-        });
+        self.node.metrics.received(bytes);
         let session = self.session.take()?;
         self.under_way = Some(handle(session, incoming));
         None

@@ -1,6 +1,7 @@
 //! Frames: messages encoded once with their WebSocket header, shared by everybody who gets them.
 
 use std::hash::{BuildHasher, Hash, RandomState};
+use std::num::NonZeroU64;
 use std::sync::{Arc, LazyLock};
 
 use roomcast_protocol::server::{Reply, ReplyFrame};
@@ -18,14 +19,14 @@ pub struct Frame {
 
 /// What an ephemeral event is about: its rooms, user and type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Subject(u64);
+pub(crate) struct Subject(NonZeroU64);
 
 static SUBJECTS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 impl Subject {
     /// The subject of these; two that differ are the same once in 2^64 pairs.
     pub(crate) fn of(parts: impl Hash) -> Self {
-        Self(SUBJECTS.hash_one(parts))
+        Self(NonZeroU64::new(SUBJECTS.hash_one(parts)).unwrap_or(NonZeroU64::MIN))
     }
 }
 

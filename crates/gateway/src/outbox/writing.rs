@@ -117,7 +117,7 @@ impl Outbox {
         let mut batch = Batch { frames: SPARE.take(), ..Batch::default() };
         let written = match self.begin(writer, &mut batch) {
             Some(written) => written,
-            None => self.write_batch(&mut batch, metrics, &mut write),
+            None => self.write_batch(writer, &mut batch, metrics, &mut write),
         };
         batch.frames.clear();
         SPARE.set(batch.frames);
@@ -126,6 +126,7 @@ impl Outbox {
 
     fn write_batch(
         &self,
+        writer: Writer,
         batch: &mut Batch,
         metrics: &Metrics,
         write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
@@ -142,7 +143,7 @@ impl Outbox {
                 queue.hand_out(batch);
                 continue;
             }
-            return self.end(queue, result);
+            return self.end(writer, queue, result);
         }
     }
 
@@ -163,12 +164,16 @@ impl Outbox {
         None
     }
 
-    fn end(&self, mut queue: MutexGuard<'_, Queue>, result: io::Result<()>) -> Written {
+    fn end(&self, writer: Writer, mut queue: MutexGuard<'_, Queue>, result: io::Result<()>) -> Written {
         let is_left = !queue.frames.is_empty();
         queue.writer = if is_left { Writer::Task } else { Writer::Nobody };
         if !is_left {
             queue.is_pinging = false;
             queue.is_ponging = false;
+            if writer == Writer::Task {
+                // Answers come now and then. Only who gets events, which others write, keeps memory for the next.
+                queue.frames = VecDeque::new();
+            }
         }
         if queue.is_closed {
             // The connection's task may wait for the end of this.

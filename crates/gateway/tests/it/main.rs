@@ -28,6 +28,7 @@ mod rooms;
 mod server;
 mod slow;
 mod smoke;
+mod sockets;
 mod tenants;
 mod tokens;
 mod typing;

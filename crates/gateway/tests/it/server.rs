@@ -41,8 +41,11 @@ impl Running {
         let _ = self.stop.take().unwrap().send(());
     }
 
-    async fn client(&self, user: &str) -> Client<TcpStream> {
-        let stream = TcpStream::connect(self.address).await.unwrap();
+    pub(crate) async fn client(&self, user: &str) -> Client<TcpStream> {
+        self.client_over(TcpStream::connect(self.address).await.unwrap(), user).await
+    }
+
+    pub(crate) async fn client_over(&self, stream: TcpStream, user: &str) -> Client<TcpStream> {
         let token = token(&self.gateway, user, json!({"*": ["*"]}));
         let request = with_header(with_token(&token), "sec-websocket-protocol", "roomcast.v1");
         let (mut client, _) = Client::over(stream, request).await.unwrap();
