@@ -91,21 +91,15 @@ fn machine() -> Result<String> {
 
 fn section(page: &mut String, measure: &Measure, runs: &Runs) {
     let most = runs.samples.values().map(Vec::len).max().unwrap_or(0);
-    let others = measure
-        .servers
-        .iter()
-        .filter_map(|server| Some(runs.spread(*server, "other_processes_processors")?.median))
-        .reduce(f64::max)
-        .filter(|others| *others > QUIET)
-        .map(|others| format!(" **Other work took up to {others:.1} of the processors meanwhile: provisional.**"))
-        .unwrap_or_default();
+    let others = doubts(measure, runs, most);
     let rate = runs.rate.map(|rate| format!(" --rate {rate}")).unwrap_or_default();
     let _ = write!(
         page,
-        "\n## {}\n\n{}\n\n{}, {most} runs, commit {}: `cargo xtask bench {}`, which runs `roomcast-loadtest {}{rate}`.{others}\n\n",
+        "\n## {}\n\n{}\n\n{}, {most} run{}, commit {}: `cargo xtask bench {}`, which runs `roomcast-loadtest {}{rate}`.{others}\n\n",
         measure.title,
         wrap(measure.words),
         runs.date,
+        if most == 1 { "" } else { "s" },
         runs.commit,
         measure.name,
         [measure.load, measure.full].concat().join(" "),
@@ -130,6 +124,24 @@ fn section(page: &mut String, measure: &Measure, runs: &Runs) {
         cells.push(faults.to_string());
         let _ = writeln!(page, "| {} |", cells.join(" | "));
     }
+}
+
+/// Why these figures are not to be relied on, where they are not.
+fn doubts(measure: &Measure, runs: &Runs, most: usize) -> String {
+    let mut doubts = String::new();
+    let others = |server: &Server| Some(runs.spread(*server, "other_processes_processors")?.median);
+    match measure.servers.iter().filter_map(others).reduce(f64::max) {
+        Some(others) if others > QUIET => {
+            // A string takes whatever is written to it.
+            let _ = write!(doubts, " **Provisional: other work took up to {others:.1} processors meanwhile.**");
+        }
+        Some(_) => {}
+        None => doubts.push_str(" Other work on the machine was not counted."),
+    }
+    if most < measure.runs as usize {
+        let _ = write!(doubts, " **Provisional: {} runs are asked for.**", measure.runs);
+    }
+    doubts
 }
 
 /// A median, with least and most where it is the figure that matters.

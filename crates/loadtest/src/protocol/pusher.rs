@@ -41,3 +41,28 @@ pub(super) fn publish_path(body: &[u8]) -> String {
     let signature = hmac_sha256_hex(SECRET, &format!("POST\n{EVENTS}\n{query}"));
     format!("{EVENTS}?{query}&auth_signature={signature}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_says_is_understood() {
+        assert_eq!(hear(br#"{"event":"pusher:connection_established","data":"{}"}"#), Heard::Greeting);
+        let joined = br#"{"event":"pusher_internal:subscription_succeeded","channel":"bench-1","data":"{}"}"#;
+        assert_eq!(hear(joined), Heard::Joined);
+        assert_eq!(hear(br#"{"event":"pusher:error","data":{"code":4004}}"#), Heard::Refused);
+        assert_eq!(hear(br#"{"event":"pusher:subscription_error","channel":"x"}"#), Heard::Refused);
+        assert_eq!(hear(br#"{"event":"pusher:pong"}"#), Heard::Other);
+    }
+
+    #[test]
+    fn an_event_is_a_string_in_the_body_and_the_path_is_signed_for_it() {
+        let body = body("bench-1", br#"{"type":"load.event"}"#);
+        let value: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(value["data"], r#"{"type":"load.event"}"#);
+        let path = publish_path(&body);
+        assert!(path.contains(&format!("&body_md5={}&auth_signature=", md5_hex(&body))), "{path}");
+        assert_eq!(path.rsplit_once("auth_signature=").unwrap().1.len(), 64);
+    }
+}

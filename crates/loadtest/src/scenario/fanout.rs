@@ -130,7 +130,11 @@ impl Fanout {
         figures.add("deliveries_per_second", deliveries / seconds);
         figures.add("deliveries_per_read", deliveries / (after.reads - before.reads).max(1) as f64);
         // Above nine tenths, the tool and not the server may be what is measured.
-        figures.add("tool_busy_share", (after.busy - before.busy).as_secs_f64() / seconds);
+        let busy = (after.busy - before.busy).as_secs_f64();
+        figures.add("tool_busy_share", busy / seconds);
+        if deliveries > 0.0 {
+            figures.add("tool_cpu_per_delivery_us", busy * 1e6 / deliveries);
+        }
         if processes.is_known() {
             let cost = after.usage.since(before.usage);
             let machine = (after.machine - before.machine) as f64 / 100.0;

@@ -23,8 +23,11 @@ pub(super) enum Until {
 /// Refused publishes after which a run is given up.
 const MOST_REFUSED: u64 = 1000;
 
-/// A publication that has not come to all members by then never will.
+/// What has not come by then, while nothing else came either, never will.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is outstanding at the end may take so long at most.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// What one publisher waits for.
 #[derive(Debug, Clone, Copy, Default)]
@@ -163,10 +166,17 @@ impl Feed {
         }
     }
 
-    /// Waits until everything is answered and has come, or will not come any more.
+    /// Waits until everything is answered and has come, or nothing has come for a while.
     fn settle(&mut self, engine: &mut Engine) -> Result {
-        engine
-            .until(PATIENCE, |engine| !engine.publishers.is_busy() && engine.audience.deliveries >= engine.expected)?;
+        let (mut come, mut last) = (engine.audience.deliveries, engine.now());
+        engine.until(LONGEST, |engine| {
+            let now = engine.now();
+            if engine.audience.deliveries > come {
+                (come, last) = (engine.audience.deliveries, now);
+            }
+            let is_complete = !engine.publishers.is_busy() && come >= engine.expected;
+            is_complete || now - last > PATIENCE.as_nanos() as u64
+        })?;
         self.collect(engine)
     }
 }

@@ -35,7 +35,8 @@ fn in_a_closed_loop_every_member_gets_every_event_once_and_in_one_order() {
         let report = run(&[&["fanout", "--until", until], &places[..], &times[..]].concat());
         assert!(report.is_clean(), "{report}");
         let (published, delivered) = (figure(&report, "publishes"), figure(&report, "deliveries"));
-        assert!(published > 4.0, "{report}");
+        // At least one of each publisher, however busy the machine is.
+        assert!(published >= 4.0, "{report}");
         assert_eq!(delivered, published * 16.0, "sixteen members are in each room: {report}");
         assert!(figure(&report, "latency_p50_us") > 0.0);
         assert!(figure(&report, "latency_p50_us") <= figure(&report, "latency_p99_us"));
