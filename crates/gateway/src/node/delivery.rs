@@ -17,7 +17,9 @@ use crate::publication::Publication;
 /// Publications that the hub takes in one turn, at most.
 const TURN: usize = 256;
 
-/// How often a turn lets others run before it ends. More gathers hardly more, and each costs who waits a little.
+/// How often a turn lets others run before it ends. With 16 publishers and a room of 1000, a delivery costs 1.5–1.9 µs of
+/// processor time without, 0.65–0.78 with one, 0.59–0.86 with two, 0.50–0.64 with three, 0.38–0.67 with four: behind the
+/// third, little is left to gather, and each costs who waits a little.
 const YIELDS: usize = 3;
 
 /// Outboxes that are written in one go: some hundred microseconds, for which nothing else runs on that thread.
