@@ -7,6 +7,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::test::needs;
 use crate::{Result, shell};
 
 /// One file each in `fuzz/targets`.
@@ -25,11 +26,7 @@ const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer
 
 /// Runs each target for so many seconds.
 pub(crate) fn run(seconds: u64) -> Result {
-    if !shell::has("g++", "--version") {
-        return Err(
-            "missing: g++, which libFuzzer is built with; on a Debian-like system: sudo apt-get install g++".into()
-        );
-    }
+    needs::meet_fuzzing()?;
     let folder = shell::target()?.join("fuzz");
     let host = host()?;
     let build = ["build", "--release", "--locked", "--manifest-path", "fuzz/Cargo.toml", "--target", &host];

@@ -34,6 +34,9 @@ const OPENSSL: Need = Need { name: "OpenSSL", packages: &["openssl"], is_there: 
 const REDIS: Need =
     Need { name: "redis-server", packages: &["redis-server"], is_there: || shell::has("redis-server", "--version") };
 
+/// What libFuzzer is built with.
+const COMPILER: Need = Need { name: "g++", packages: &["g++"], is_there: || shell::has("g++", "--version") };
+
 impl Part {
     fn needs(self) -> &'static [Need] {
         match self {
@@ -60,9 +63,18 @@ pub(crate) fn chromium() -> Option<PathBuf> {
 
 /// Installs what these parts need and the system does not have.
 pub(crate) fn meet(parts: &[Part]) -> Result {
-    let missing: Vec<&Need> = parts.iter().flat_map(|part| part.needs()).filter(|need| !(need.is_there)()).collect();
+    meet_each(parts.iter().flat_map(|part| part.needs()))
+}
+
+/// The same for fuzzing.
+pub(crate) fn meet_fuzzing() -> Result {
+    meet_each([&COMPILER])
+}
+
+fn meet_each(needs: impl IntoIterator<Item = &'static Need>) -> Result {
+    let missing: Vec<&Need> = needs.into_iter().filter(|need| !(need.is_there)()).collect();
     if missing.is_empty() {
-        println!("everything that these tests need of the system is there");
+        println!("everything that this needs of the system is there");
         return Ok(());
     }
     let can_install = is_root() && Path::new("/usr/bin/apt-get").exists();
