@@ -1,7 +1,7 @@
 //! What the server's processes have cost: processor time and memory, as the system counts them.
 //!
-//! Owns the reading of `/proc`. Time of threads that have ended is in the split only, which is counted in hundredths of a
-//! second; the total is in nanoseconds.
+//! Owns the reading of `/proc`. The total is counted in nanoseconds, but of threads that live only; the split in hundredths of
+//! a second, those that have ended included. Where threads have ended meanwhile, the split's sum is the total.
 
 use std::fs;
 use std::time::Duration;
@@ -9,6 +9,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+
+/// A hundredth of a second.
+const MICROSECONDS_PER_TICK: f64 = 10_000.0;
+
+/// By so many ticks the split may be more than the total without a thread having ended: each of its halves is rounded.
+const TICKS_OF_ROUNDING: f64 = 2.0;
 
 /// The processes of the server.
 #[derive(Debug, Clone)]
@@ -99,6 +105,8 @@ impl Usage {
         let total = self.nanoseconds.saturating_sub(earlier.nanoseconds) as f64 / 1000.0;
         let user = self.user_ticks.saturating_sub(earlier.user_ticks) as f64;
         let system = self.system_ticks.saturating_sub(earlier.system_ticks) as f64;
+        let counted = (user + system) * MICROSECONDS_PER_TICK;
+        let total = if total + TICKS_OF_ROUNDING * MICROSECONDS_PER_TICK < counted { counted } else { total };
         let share = if user + system > 0.0 { user / (user + system) } else { 0.0 };
         Cost { total, user: total * share, system: total * (1.0 - share) }
     }
@@ -157,6 +165,18 @@ mod tests {
     }
 
     #[test]
+    fn time_of_threads_that_have_ended_counts() {
+        let at = |nanoseconds, user_ticks, system_ticks| Usage { nanoseconds, user_ticks, system_ticks };
+        let alive = at(2_000_000_000, 250, 50).since(at(1_000_000_000, 200, 0));
+        assert_eq!(alive, Cost { total: 1_000_000.0, user: 500_000.0, system: 500_000.0 });
+        // One ended: what it had used is no longer among the living.
+        let ended = at(900_000_000, 250, 50).since(at(1_000_000_000, 200, 0));
+        assert_eq!(ended, Cost { total: 1_000_000.0, user: 500_000.0, system: 500_000.0 });
+        // Rounding is no thread.
+        assert_eq!(at(1_005_000_000, 1, 1).since(at(1_000_000_000, 0, 0)).total, 5_000.0);
+    }
+
+    #[test]
     fn what_the_machine_did_is_everything_but_waiting() {
         assert_eq!(busy_ticks("cpu  1 2 4 1000 2000 8 16 32 64 128\ncpu0 9 9 9"), 63);
         assert!(machine_ticks().unwrap() > 0);
@@ -165,8 +185,8 @@ mod tests {
     #[test]
     fn the_split_is_a_share_of_the_exact_total() {
         let earlier = Usage { nanoseconds: 1_000_000, user_ticks: 10, system_ticks: 10 };
-        let later = Usage { nanoseconds: 5_000_000, user_ticks: 13, system_ticks: 11 };
-        assert_eq!(later.since(earlier), Cost { total: 4000.0, user: 3000.0, system: 1000.0 });
+        let later = Usage { nanoseconds: 37_000_000, user_ticks: 13, system_ticks: 11 };
+        assert_eq!(later.since(earlier), Cost { total: 36_000.0, user: 27_000.0, system: 9_000.0 });
     }
 
     #[test]
