@@ -5,6 +5,7 @@
 
 pub(crate) mod jwks;
 mod keys;
+mod recent;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::config::{Config, InvalidConfig};
 use crate::outbound;
 use jwks::Jwks;
 use keys::{Key, Keys};
+use recent::Recent;
 
 /// Clocks of back end and gateway may differ by this much.
 pub const LEEWAY: Duration = Duration::from_secs(5);
@@ -113,6 +115,10 @@ pub struct Authenticator {
     own: Keys,
     /// Those behind an address.
     jwks: Option<Arc<Jwks>>,
+    /// What stands for their keys where there is no address.
+    none_fetched: Arc<Keys>,
+    /// Tokens that were good lately.
+    recent: Recent,
     /// Signs what is minted; `None` when there is no secret.
     encoding: Option<EncodingKey>,
     validation: Validation,
@@ -171,6 +177,8 @@ impl Authenticator {
         Ok(Self {
             own,
             jwks,
+            none_fetched: Arc::default(),
+            recent: Recent::default(),
             encoding: config.jwt_secret.as_ref().map(|secret| EncodingKey::from_secret(secret.as_bytes())),
             validation,
             issuer: config.jwt_issuer.clone(),
@@ -198,6 +206,31 @@ impl Authenticator {
         }
     }
 
+    /// The same as [`check_with_new_keys`](Self::check_with_new_keys), for a token that comes again and again: its signature
+    /// and claims are looked at once, its end each time.
+    ///
+    /// # Errors
+    /// [`BadToken`] when it is not one that this gateway accepts now.
+    pub(crate) async fn check_again(&self, token: &str) -> Result<Arc<Identity>, BadToken> {
+        if let Some(known) = self.recent.get(token, &self.fetched()) {
+            self.check_end(known.expires_at)?;
+            return Ok(known);
+        }
+        let fetched = self.fetched();
+        let identity = Arc::new(self.check_with_new_keys(token).await?);
+        self.recent.put(token, identity.clone(), fetched);
+        Ok(identity)
+    }
+
+    fn fetched(&self) -> Arc<Keys> {
+        self.jwks.as_ref().map_or_else(|| self.none_fetched.clone(), |jwks| jwks.keys())
+    }
+
+    fn check_end(&self, exp: Timestamp) -> Result<(), BadToken> {
+        let is_over = exp.as_millis() + LEEWAY.as_millis() as i64 <= self.clock.now().as_millis();
+        if is_over { Err(BadToken::Expired) } else { Ok(()) }
+    }
+
     /// The identity that the token names.
     ///
     /// # Errors
@@ -214,7 +247,7 @@ impl Authenticator {
         if header.crit.is_some() {
             return Err(BadToken::Malformed);
         }
-        let fetched = self.jwks.as_ref().map(|jwks| jwks.keys()).unwrap_or_default();
+        let fetched = self.fetched();
         let id = header.kid.as_deref();
         let is_unknown = self.jwks.is_some() && id.is_some_and(|id| !fetched.know(id));
         let mut refusal = if is_unknown { BadToken::UnknownKey } else { BadToken::Malformed };
@@ -241,9 +274,7 @@ impl Authenticator {
         let now = self.clock.now().as_millis();
         let leeway = LEEWAY.as_millis() as i64;
         let exp = claims.exp.as_ref().and_then(numeric_date).ok_or(BadToken::Claim("exp"))?;
-        if exp.as_millis() + leeway <= now {
-            return Err(BadToken::Expired);
-        }
+        self.check_end(exp)?;
         if let Some(nbf) = &claims.nbf {
             let nbf = numeric_date(nbf).ok_or(BadToken::Claim("nbf"))?;
             if nbf.as_millis() > now + leeway {

@@ -113,16 +113,16 @@ impl Gateway {
         shutdown: impl Future<Output = ()>,
     ) {
         let stop_accepting = CancellationToken::new();
-        let accept = |listener, router| {
+        let accept = |listener, service| {
             let (config, tasks) = (&self.node.config, self.node.tasks.clone());
             let timeouts = server::Timeouts { header: config.header_timeout, unacknowledged: config.idle_timeout };
-            tokio::spawn(server::accept(listener, router, timeouts, stop_accepting.clone(), tasks))
+            tokio::spawn(server::accept(listener, service, timeouts, stop_accepting.clone(), tasks))
         };
         let accepting = match operator {
-            None => vec![accept(listener, http::router(&self.node))],
+            None => vec![accept(listener, http::service(&self.node))],
             Some(operator) => {
-                let public = accept(listener, http::public_router(&self.node));
-                vec![public, accept(operator, http::operator_router(&self.node))]
+                let public = accept(listener, http::public_service(&self.node));
+                vec![public, accept(operator, http::operator_service(&self.node))]
             }
         };
         shutdown.await;
@@ -147,7 +147,7 @@ impl Gateway {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let header_timeout = self.node.config.header_timeout;
-        server::serve_stream(stream, peer, http::router(&self.node), header_timeout, CancellationToken::new()).await;
+        server::serve_stream(stream, peer, http::service(&self.node), header_timeout, CancellationToken::new()).await;
     }
 
     /// Drains: closes every connection and ends the gateway's tasks, within the configured time.

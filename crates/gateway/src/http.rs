@@ -17,10 +17,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Request, State};
+use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
+use tower::ServiceExt;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::access as rights;
@@ -38,24 +39,57 @@ pub(crate) const MAX_BODY: usize = 1 << 20;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
+/// What answers the requests of a listener: the routes, and before them a short way to the two that are called all the time. The
+/// routes' own way costs as much again as reading and answering such a request does.
+#[derive(Clone)]
+pub(crate) struct Service {
+    router: Router,
+    /// Whose the short way is; the operator's own listener has none.
+    node: Option<Arc<Node>>,
+}
+
+impl Service {
+    pub(crate) async fn answer(self, request: Request) -> Response {
+        if let Some(node) = self.node {
+            match (request.method(), request.uri().path()) {
+                (&Method::GET, "/ws") => return upgrade::upgrade(node, request).await,
+                // What a page sends needs the answer's CORS headers, which are the router's.
+                (&Method::POST, "/api/v1/events") if !request.headers().contains_key(header::ORIGIN) => {
+                    return events::publish(State(node), request).await;
+                }
+                _ => {}
+            }
+        }
+        // A router never fails: what it cannot do is an answer.
+        self.router.oneshot(request).await.unwrap_or_else(|never| match never {})
+    }
+}
+
+impl From<Router> for Service {
+    fn from(router: Router) -> Self {
+        Self { router, node: None }
+    }
+}
+
 /// Every route, for an application that has others beside them, and a fallback of its own.
 pub(crate) fn mountable_router(node: &Arc<Node>) -> Router {
     finish(node, public(node).merge(operator()))
 }
 
 /// Every route, for one listener.
-pub(crate) fn router(node: &Arc<Node>) -> Router {
-    finish(node, public(node).merge(operator()).fallback(not_found))
+pub(crate) fn service(node: &Arc<Node>) -> Service {
+    let router = finish(node, public(node).merge(operator()).fallback(not_found));
+    Service { router, node: Some(node.clone()) }
 }
 
 /// The routes for everybody, when the operator's have a listener of their own.
-pub(crate) fn public_router(node: &Arc<Node>) -> Router {
-    finish(node, public(node).fallback(not_found))
+pub(crate) fn public_service(node: &Arc<Node>) -> Service {
+    Service { router: finish(node, public(node).fallback(not_found)), node: Some(node.clone()) }
 }
 
 /// The operator's routes, for a listener of their own.
-pub(crate) fn operator_router(node: &Arc<Node>) -> Router {
-    finish(node, operator().fallback(not_found))
+pub(crate) fn operator_service(node: &Arc<Node>) -> Service {
+    finish(node, operator().fallback(not_found)).into()
 }
 
 fn public(node: &Arc<Node>) -> Router<Arc<Node>> {
@@ -86,11 +120,7 @@ fn operator() -> Router<Arc<Node>> {
 }
 
 fn finish(node: &Arc<Node>, routes: Router<Arc<Node>>) -> Router {
-    routes
-        .method_not_allowed_fallback(wrong_method)
-        .layer(cors(node))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(node.clone())
+    routes.method_not_allowed_fallback(wrong_method).layer(cors(node)).with_state(node.clone())
 }
 
 /// The same origins as for sockets.
@@ -151,13 +181,13 @@ impl Caller {
     }
 
     /// Who it is.
-    pub(crate) async fn authenticate(self, node: &Node) -> Result<Identity, Problem> {
+    pub(crate) async fn authenticate(self, node: &Node) -> Result<Arc<Identity>, Problem> {
         if let Some(retry_after) = node.auth_block(self.address) {
             return Err(Problem::too_many_authentications(retry_after));
         }
         let token =
             self.token.ok_or_else(|| Problem::unauthorized("a token is required: Authorization: Bearer <token>"))?;
-        let checked = node.authenticate(&token, self.address).await;
+        let checked = node.authenticate_again(&token, self.address).await;
         checked.map_err(|reason| Problem::unauthorized(&reason.to_string()))
     }
 
@@ -171,7 +201,7 @@ impl Caller {
 
     /// The same, on a developer's machine too: what changes anything is not for every page there.
     pub(crate) async fn check_admin_token(self, node: &Node) -> Result<(), Problem> {
-        if rights::is_admin(&self.authenticate(node).await?) {
+        if rights::is_admin(&*self.authenticate(node).await?) {
             Ok(())
         } else {
             Err(Problem::forbidden("the token does not grant admin on *"))

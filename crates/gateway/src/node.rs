@@ -7,6 +7,7 @@ mod census;
 mod cluster;
 mod delivery;
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -285,17 +286,29 @@ impl Node {
 
     /// Checks a token that came from the address, and counts a failure there.
     pub(crate) async fn authenticate(&self, token: &str, address: IpAddr) -> Result<Identity, BadToken> {
-        self.check_token(token).await.inspect_err(|reason| {
-            tracing::debug!(%address, %reason, "authentication failed");
-            self.metrics.auth_failures.inc();
-            let _ = self.auth_failures.hit(address::limit_key(address));
-        })
+        self.check_token(token).await.inspect_err(|reason| self.count_failure(address, *reason))
+    }
+
+    /// The same for a token that comes with each of many calls.
+    pub(crate) async fn authenticate_again(&self, token: &str, address: IpAddr) -> Result<Arc<Identity>, BadToken> {
+        let checked = self.authenticator.check_again(token).await;
+        let current = checked.and_then(|identity| self.not_revoked(identity));
+        current.inspect_err(|reason| self.count_failure(address, *reason))
+    }
+
+    fn count_failure(&self, address: IpAddr, reason: BadToken) {
+        tracing::debug!(%address, %reason, "authentication failed");
+        self.metrics.auth_failures.inc();
+        let _ = self.auth_failures.hit(address::limit_key(address));
     }
 
     /// Checks a token.
     pub(crate) async fn check_token(&self, token: &str) -> Result<Identity, BadToken> {
-        let identity = self.authenticator.check_with_new_keys(token).await?;
-        if self.is_revoked(&identity) { Err(BadToken::Revoked) } else { Ok(identity) }
+        self.not_revoked(self.authenticator.check_with_new_keys(token).await?)
+    }
+
+    fn not_revoked<I: Borrow<Identity>>(&self, identity: I) -> Result<I, BadToken> {
+        if self.is_revoked(identity.borrow()) { Err(BadToken::Revoked) } else { Ok(identity) }
     }
 
     /// How long the address has to wait until it may try to authenticate again; `None`: it may now.

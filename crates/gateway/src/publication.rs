@@ -4,6 +4,7 @@
 //! reader is in: the text differs only in `positions`, and never names a room that its reader is not in.
 
 use std::borrow::Cow;
+use std::io::Write as _;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
@@ -135,7 +136,8 @@ impl Publication {
         for (room, position) in named.filter_map(|(_, (room, position))| Some((room, (*position)?))) {
             // Rooms and positions are of letters that JSON does not escape.
             text.extend_from_slice(opening);
-            text.extend_from_slice(format!("\"{room}\":\"{position}\"").as_bytes());
+            // Writing to a vector does not fail.
+            let _ = write!(text, "\"{room}\":\"{position}\"");
             opening = b",";
         }
         if opening == b"," {

@@ -153,9 +153,13 @@ fn rooms(
     payload: &RawValue,
     named: Option<Vec<String>>,
 ) -> Result<Vec<Room>, ErrorPayload> {
-    // Types that are not in the registry are read too: a payload nested too deeply for its readers is refused here.
-    let event = Event::decode(event_type, payload).map_err(refused)?;
-    let default = if named.is_none() || event_type == TYPING { event.rooms().map_err(refused)? } else { Vec::new() };
+    // Types that are not in the registry are looked at too: a payload nested too deeply for its readers is refused here.
+    let default = if named.is_none() || event_type == TYPING {
+        Event::decode(event_type, payload).and_then(|event| event.rooms()).map_err(refused)?
+    } else {
+        Event::check(event_type, payload).map_err(refused)?;
+        Vec::new()
+    };
     let Some(named) = named else {
         let mut known = BTreeSet::new();
         let rooms: Vec<Room> = default.into_iter().filter(|room| known.insert(room.clone())).collect();

@@ -3,12 +3,13 @@
 //! Owns the accept loop and its time-outs. `run(listener, shutdown)` takes both as arguments, so tests bind port 0; and
 //! `serve_stream` takes any byte stream, so tests run the whole gateway over in-memory pipes.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -18,9 +19,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt;
 
-use crate::http::Peer;
+use crate::http::{Peer, Service};
 
 /// Connections that may wait to be accepted: a reconnect wave is thousands at once.
 const BACKLOG: i32 = 4096;
@@ -57,12 +57,12 @@ pub(crate) struct Timeouts {
 /// Accepts connections until `stop`, then lets the requests under way end.
 pub(crate) async fn accept(
     listener: TcpListener,
-    router: Router,
+    service: Service,
     timeouts: Timeouts,
     stop: CancellationToken,
     tasks: TaskTracker,
 ) {
-    let router = Arc::new(router);
+    let service = Arc::new(service);
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
@@ -77,8 +77,8 @@ pub(crate) async fn accept(
         let _ = stream.set_nodelay(true);
         // What a peer does not acknowledge within this is not coming back for it.
         let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(timeouts.unacknowledged));
-        let (router, stop) = (Router::clone(&router), stop.clone());
-        tasks.spawn(serve_stream(stream, peer, router, timeouts.header, stop));
+        let (service, stop) = (Service::clone(&service), stop.clone());
+        tasks.spawn(serve_stream(stream, peer, service, timeouts.header, stop));
     }
 }
 
@@ -86,22 +86,23 @@ pub(crate) async fn accept(
 pub(crate) async fn serve_stream<S>(
     stream: S,
     peer: SocketAddr,
-    router: Router,
+    service: Service,
     header_timeout: Duration,
     stop: CancellationToken,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+    let requests = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer));
-        router.clone().oneshot(request.map(axum::body::Body::new))
+        let answer = service.clone().answer(request.map(Body::new));
+        async { Ok::<_, Infallible>(answer.await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // Runs from the first moment on, so that it is the limit for silence as well.
         .header_read_timeout(header_timeout)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(stream), requests)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     tokio::select! {

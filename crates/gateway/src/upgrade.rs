@@ -118,7 +118,8 @@ pub async fn echo(listener: tokio::net::TcpListener) {
         Err(problem) => problem.into_response(),
     });
     let timeout = std::time::Duration::from_secs(10);
-    crate::server::accept(listener, router, timeout, Default::default(), Default::default()).await;
+    let timeouts = crate::server::Timeouts { header: timeout, unacknowledged: timeout };
+    crate::server::accept(listener, router.into(), timeouts, Default::default(), Default::default()).await;
 }
 
 fn switching_protocols(handshake: &Handshake) -> Response {

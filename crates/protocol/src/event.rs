@@ -57,6 +57,17 @@ macro_rules! events {
                 }
             }
 
+            /// Checks a payload as [`decode`](Self::decode) does, without keeping anything of a type that is not in the registry.
+            ///
+            /// # Errors
+            /// The same.
+            pub fn check(event_type: &str, payload: &RawValue) -> Result<(), PayloadError> {
+                match event_type {
+                    $($type => payload::decode::<$name>(payload).map(drop),)+
+                    _ => payload::check_custom(payload),
+                }
+            }
+
             /// The rooms that the event goes to when its publisher names none; empty where the type has no such rooms. A
             /// payload with a `workspaceId` adds that workspace's room to the type's own.
             ///

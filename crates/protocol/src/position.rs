@@ -47,7 +47,7 @@ impl fmt::Display for Epoch {
                 break;
             }
         }
-        text[start..].iter().try_for_each(|digit| fmt::Write::write_char(out, char::from(*digit)))
+        out.write_str(std::str::from_utf8(&text[start..]).unwrap_or_default())
     }
 }
 

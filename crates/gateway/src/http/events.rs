@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{FromRequest, Path, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Json, Response};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use roomcast_protocol::http::{BatchAnswer, BatchResult, EventBody};
 use roomcast_protocol::server::ErrorPayload;
 use roomcast_protocol::{ErrorCode, Published, UserId};
@@ -15,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::problem::Problem;
-use super::{Caller, name_in, respond};
+use super::{Caller, MAX_BODY, name_in, respond};
 use crate::auth::Identity;
 use crate::node::Node;
 use crate::publish::{Author, Submission};
@@ -104,10 +105,10 @@ fn submission(event: EventBody) -> Submission {
 
 /// The whole body, if it is not too large and does not take too long.
 pub(super) async fn read_body(request: Request) -> Result<Bytes, Problem> {
-    let read = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await;
-    match read {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(rejection)) if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE => {
+    let body = Limited::new(request.into_body(), MAX_BODY).collect();
+    match tokio::time::timeout(BODY_TIMEOUT, body).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
             Err(Problem::of(ErrorPayload::new(ErrorCode::LimitExceeded, "the body has more than 1 MiB")))
         }
         Ok(Err(_)) => Err(Problem::of(ErrorPayload::new(ErrorCode::InvalidMessage, "the body could not be read"))),

@@ -288,3 +288,18 @@ async fn the_last_good_set_stays_whatever_comes_instead_of_another() {
         assert!(is_accepted(&gateway, &pair.sign(Some("good"), &claims())).await, "{status} {body:.80}");
     }
 }
+
+#[tokio::test]
+async fn a_token_that_was_good_a_moment_ago_is_refused_when_its_key_is_taken_out() {
+    let (former, current) = (Pair::new(Algorithm::ES256), Pair::new(Algorithm::ES256));
+    let server = KeyServer::start(json!([former.jwk("former")])).await;
+    let gateway = server.gateway().await;
+    let token = former.sign(Some("former"), &claims());
+    let history = |token: &str| request("GET", "/api/v1/rooms/user:anna/history", Some(token), Value::Null);
+    for _ in 0..2 {
+        assert_eq!(call(&gateway, history(&token)).await.0, 403, "authenticated, without the grant");
+    }
+    server.says(StatusCode::OK, json!({"keys": [current.jwk("current")]}).to_string());
+    assert!(is_accepted(&gateway, &current.sign(Some("current"), &claims())).await);
+    assert_eq!(call(&gateway, history(&token)).await.0, 401);
+}

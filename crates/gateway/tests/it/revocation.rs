@@ -127,3 +127,22 @@ async fn a_user_that_is_disconnected_while_it_connects_does_not_stay() {
         assert!([4500, 4501].contains(&code), "{code}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_comes_with_every_call_is_refused_from_its_revocation_or_its_end_on() {
+    let gateway = start_with_paused_clock(config());
+    let of = |id: &str| signed(&json!({"sub": "anna", "jti": id, "exp": EPOCH + 60, "grants": {"*": ["history"]}}));
+    let status = async |token: &str| {
+        call(&gateway, request("GET", "/api/v1/rooms/team:a/history", Some(token), Value::Null)).await.0
+    };
+    for token in [of("1"), of("2"), of("1"), of("2")] {
+        assert_eq!(status(&token).await, 200);
+    }
+    admin(&gateway, "/api/v1/tokens/1/revoke").await;
+    assert_eq!((status(&of("1")).await, status(&of("2")).await), (401, 200));
+    // A leeway of five seconds.
+    tokio::time::sleep(Duration::from_secs(64)).await;
+    assert_eq!(status(&of("2")).await, 200);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(status(&of("2")).await, 401);
+}

@@ -11,6 +11,9 @@ use crate::event::CustomEvent;
 /// The fields of a payload that its struct does not name, kept as they came.
 pub type Extra = Map<String, Value>;
 
+/// Arrays and objects within each other that serde_json reads into a [`Value`].
+const DEEPEST: usize = 127;
+
 /// The payload of a registered event type.
 pub trait Payload: Serialize + DeserializeOwned {
     /// The rooms that the event goes to by default: kind, the field that holds the id, and the id.
@@ -53,6 +56,26 @@ pub(super) fn decode<P: Payload>(payload: &RawValue) -> Result<P, PayloadError> 
         let field = field.or_else(|| missing_field(message)).unwrap_or_default();
         PayloadError::at(&field, message)
     })
+}
+
+/// That a payload of a type that is not in the registry can be read.
+pub(super) fn check_custom(payload: &RawValue) -> Result<(), PayloadError> {
+    let (mut depth, mut deepest, mut is_text, mut is_escaped) = (0_usize, 0, false, false);
+    for byte in payload.get().bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = true,
+            b'"' => is_text = !is_text,
+            _ if is_text => {}
+            b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    if deepest > DEEPEST { Err(PayloadError::at("", "nested too deeply")) } else { Ok(()) }
 }
 
 /// Keeps a payload of a type that is not in the registry.
@@ -159,6 +182,16 @@ mod tests {
     fn a_payload_that_is_no_object_is_named_itself() {
         assert_eq!(pointer_of("7"), "/payload");
         assert_eq!(pointer_of("null"), "/payload");
+    }
+
+    #[test]
+    fn a_payload_may_be_as_deep_as_its_readers_can_read() {
+        for depth in [0, 1, DEEPEST - 1, DEEPEST, DEEPEST + 1, 1000] {
+            let nested = format!(r#"{}"\\\"[[\"{{"{}"#, "[".repeat(depth), "]".repeat(depth));
+            let raw = RawValue::from_string(nested).unwrap();
+            assert_eq!(check_custom(&raw).is_ok(), custom("a.b", &raw).is_ok(), "{depth}");
+            assert_eq!(check_custom(&raw).is_ok(), depth <= DEEPEST, "{depth}");
+        }
     }
 
     #[test]
