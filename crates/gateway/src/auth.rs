@@ -34,7 +34,7 @@ pub struct Identity {
     /// The user.
     pub user: UserId,
     /// The user's e-mail address, "" when the token has none.
-    pub email: String,
+    pub email: Box<str>,
     /// What the token grants; `None` when it does not say.
     pub grants: Option<Grants>,
     /// When the token runs out.
@@ -49,7 +49,7 @@ pub struct TokenMark {
     /// When it was issued (`iat`), if it says so.
     pub issued_at: Option<Timestamp>,
     /// Its own id (`jti`), if it has one.
-    pub id: Option<String>,
+    pub id: Option<Box<str>>,
 }
 
 /// Why a token is refused. Says nothing of the token's text, so that it may be logged.
@@ -138,7 +138,7 @@ impl Identity {
     #[cfg(test)]
     pub(crate) fn of(user: UserId, grants: Option<Grants>) -> Self {
         let expires_at = Timestamp::from_millis(i64::from(u32::MAX) * 1000).unwrap();
-        Self { user, email: String::new(), grants, expires_at, token: TokenMark::default() }
+        Self { user, email: Box::default(), grants, expires_at, token: TokenMark::default() }
     }
 }
 
@@ -282,9 +282,9 @@ impl Authenticator {
             }
         }
         let issued_at = claims.iat.as_ref().map(|iat| numeric_date(iat).ok_or(BadToken::Claim("iat"))).transpose()?;
-        let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+        let text = |value: &serde_json::Value| value.as_str().map(Box::<str>::from);
         let user = claims.sub.as_ref().and_then(text).and_then(|sub| sub.parse().ok()).ok_or(BadToken::Claim("sub"))?;
-        let email = claims.email.as_ref().map_or(Some(String::new()), text).ok_or(BadToken::Claim("email"))?;
+        let email = claims.email.as_ref().map_or(Some(Box::default()), text).ok_or(BadToken::Claim("email"))?;
         let grants = claims.grants.map(serde_json::from_value).transpose().map_err(|_| BadToken::Claim("grants"))?;
         let id = claims.jti.as_ref().map(|jti| text(jti).ok_or(BadToken::Claim("jti"))).transpose()?;
         Ok(Identity { user, email, grants, expires_at: exp, token: TokenMark { issued_at, id } })

@@ -337,3 +337,22 @@ fn announcement(closing: Closing) -> ConnectionClosing {
         resumable: comes_back,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn future_size<F: Future>(_: impl Fn(Box<Connection<Bare>>) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// There are tens of thousands: what each holds while nothing happens must not grow unseen. Allocators have classes of sizes,
+    /// and these are the last before the next one; an `Arc` has 16 bytes of its own.
+    #[test]
+    fn an_idle_connection_holds_no_more_than_it_did() {
+        assert!(size_of::<Connection<Bare>>() <= 320, "{}", size_of::<Connection<Bare>>());
+        assert!(size_of::<Session>() <= 224, "{}", size_of::<Session>());
+        assert!(size_of::<Outbox>() <= 192 - 16, "{}", size_of::<Outbox>());
+        assert!(future_size(Connection::run) <= 160, "{}", future_size(Connection::run));
+    }
+}

@@ -23,7 +23,7 @@ use crate::outbox::Outbox;
 use crate::publication::Publication;
 pub(crate) use delivery::Touched;
 pub(crate) use members::Hole;
-use members::{Member, RoomEntry, Seat};
+use members::{Member, Place, RoomEntry, Seat};
 
 /// Names a connection, over all nodes and times.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -117,7 +117,7 @@ impl Hub {
         let seats = &mut state.rooms[index].seats;
         seats.push(Seat { member: key.0, after: None, former: None });
         let seat = seats.len() - 1;
-        state.members[key.0].seats.push((index, seat));
+        state.members[key.0].seats.push(Place::new(index, seat));
         true
     }
 
@@ -133,7 +133,7 @@ impl Hub {
     pub(crate) fn bury(&self, key: MemberKey, room: &Room, former: Epoch) {
         let mut state = self.lock();
         if let Some((index, seat)) = state.seat_of(key, room) {
-            state.rooms[index].seats[seat].former = Some(former);
+            state.rooms[index].seats[seat].former = Some(Box::new(former));
         }
     }
 
@@ -276,7 +276,7 @@ impl State {
     }
 
     fn rooms_of(&self, key: MemberKey) -> Vec<Room> {
-        self.members[key.0].seats.iter().map(|(index, _)| self.rooms[*index].name.clone()).collect()
+        self.members[key.0].seats.iter().map(|place| self.rooms[place.room()].name.clone()).collect()
     }
 
     fn seat_of(&self, key: MemberKey, room: &Room) -> Option<(usize, usize)> {
@@ -285,7 +285,8 @@ impl State {
 
     fn seat_in(&self, member: usize, index: usize) -> Option<(usize, usize)> {
         // A connection is in few rooms: a short list is found in faster than a map.
-        self.members[member].seats.iter().copied().find(|(known, _)| *known == index)
+        let place = self.members[member].seats.iter().find(|place| place.room() == index)?;
+        Some((index, place.seat()))
     }
 
     fn room_index(&mut self, room: &Room) -> usize {
@@ -299,7 +300,7 @@ impl State {
 
     fn unseat(&mut self, key: MemberKey, room: &Room) -> bool {
         let Some((index, seat)) = self.seat_of(key, room) else { return false };
-        self.members[key.0].seats.retain(|(known, _)| *known != index);
+        self.members[key.0].seats.retain(|place| place.room() != index);
         let seats = &mut self.rooms[index].seats;
         seats.swap_remove(seat);
         if let Some(moved) = seats.get(seat).map(|moved| moved.member) {

@@ -5,16 +5,19 @@
 //! queued: whoever ends a turn, if the connection has a bare socket that took everything so far, or else the connection's
 //! task. No lock is held meanwhile.
 
+mod signal;
 mod writing;
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Poll;
 
 use roomcast_protocol::CloseCode;
 use tokio::net::tcp::OwnedWriteHalf;
-use tokio::sync::Notify;
 
 use crate::frame::{Frame, Subject};
+use signal::Signal;
 use writing::Writer;
 pub(crate) use writing::Written;
 
@@ -57,9 +60,8 @@ pub(crate) struct Taken {
 #[derive(Debug)]
 pub(crate) struct Outbox {
     queue: Mutex<Queue>,
-    wake: Notify,
-    /// Wakes whoever waits in [`Outbox::drained`].
-    room: Notify,
+    /// Wakes the connection's task.
+    wake: Signal,
     limit: usize,
     /// The writing half of a bare socket, which may be written to from anywhere. What is no bare socket is the connection's
     /// task's alone.
@@ -102,8 +104,7 @@ impl Outbox {
     /// An outbox of at most `limit` bytes.
     #[must_use]
     pub(crate) fn new(limit: usize) -> Self {
-        let (wake, room) = (Notify::new(), Notify::new());
-        Self { queue: Mutex::default(), wake, room, limit, wire: OnceLock::new() }
+        Self { queue: Mutex::default(), wake: Signal::default(), limit, wire: OnceLock::new() }
     }
 
     /// Queues a frame, to be written at the next flush.
@@ -130,7 +131,7 @@ impl Outbox {
         if queue.bytes + frame.len() > self.limit {
             queue.forget();
             queue.close(Closing { code: CloseCode::SlowConsumer, retry_after_ms: Some(0) });
-            self.wake.notify_one();
+            self.wake.give();
             return Pushed::Full;
         }
         queue.bytes += frame.len();
@@ -140,7 +141,7 @@ impl Outbox {
 
     /// Has the connection's task write what was queued.
     pub(crate) fn flush(&self) {
-        self.wake.notify_one();
+        self.wake.give();
     }
 
     /// Queues a frame, and has the connection's task write it.
@@ -199,7 +200,7 @@ impl Outbox {
 
     /// Waits for a flush.
     pub(crate) async fn flushed(&self) {
-        self.wake.notified().await;
+        poll_fn(|cx| self.wake.poll_take(cx)).await;
     }
 
     /// Hands the news to the connection's task.
@@ -227,17 +228,14 @@ impl Outbox {
     }
 
     /// Waits until little is left to write: the pace of a replay is the socket's. Answers false when nothing is written any
-    /// more. Only the connection's own request waits here, so one waiter is all there is.
+    /// more. A request of the connection's own task waits here, beside that task's own waiting: one waker does for both.
     pub(crate) async fn drained(&self) -> bool {
-        loop {
-            {
-                let queue = self.lock();
-                if queue.is_closed || queue.bytes < REPLAY_BYTES {
-                    return !queue.is_closed;
-                }
-            }
-            self.room.notified().await;
-        }
+        poll_fn(|cx| {
+            self.wake.listen(cx);
+            let queue = self.lock();
+            if queue.is_closed || queue.bytes < REPLAY_BYTES { Poll::Ready(!queue.is_closed) } else { Poll::Pending }
+        })
+        .await
     }
 
     /// Takes nothing more from anybody; what waits is still written.
@@ -262,7 +260,7 @@ impl Outbox {
         let mut queue = self.lock();
         queue.is_closed = true;
         queue.forget();
-        self.room.notify_one();
+        self.wake.give();
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {

@@ -142,7 +142,7 @@ fn stamp_typing(author: Author<'_>, payload: Box<RawValue>) -> Result<Box<RawVal
     let Some(identity) = author.stamped(room.as_slice()) else { return Ok(payload) };
     let mut fields = fields;
     fields.insert("userId".into(), identity.user.as_str().into());
-    fields.insert("userEmail".into(), identity.email.as_str().into());
+    fields.insert("userEmail".into(), (*identity.email).into());
     to_raw_value(&fields).map_err(|_| invalid("/payload", "expected an object"))
 }
 

@@ -99,7 +99,7 @@ impl Revocations {
     pub(crate) fn cover(&self, user: &UserId, token: &TokenMark) -> bool {
         let list = self.lock();
         let is_users = list.users.get(user).is_some_and(|(second, _)| is_issued_by(token.issued_at, *second));
-        is_users || token.id.as_ref().is_some_and(|id| list.tokens.contains_key(id))
+        is_users || token.id.as_deref().is_some_and(|id| list.tokens.contains_key(id))
     }
 
     /// Every entry.

@@ -13,17 +13,19 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use roomcast_protocol::server::ErrorPayload;
 use roomcast_protocol::{BEARER_PREFIX, ErrorCode, SUBPROTOCOL};
 use tokio::net::TcpStream;
 
 use crate::address;
-use crate::connection::{self, Bare, Connection, Piped};
+use crate::connection::{self, Bare, Connection, Piped, UnderWay};
 use crate::http::problem::Problem;
 use crate::http::{origin_of, peer_of};
 use crate::node::{Admission, Node};
 use crate::origin;
+use crate::outbox::Outbox;
 use crate::session::{Presented, Session};
 
 /// A handshake that RFC 6455 allows.
@@ -74,6 +76,27 @@ async fn accept(node: &Arc<Node>, request: &mut Request) -> Result<Response, Pro
     Ok(switching_protocols(&handshake))
 }
 
+/// A connection over the bare socket where there is one, so that nothing of the HTTP connection stays behind.
+enum Begun {
+    Bare(Box<Connection<Bare>>),
+    Piped(Box<Connection<Piped<TokioIo<Upgraded>>>>),
+}
+
+impl Begun {
+    fn new(upgraded: Upgraded, node: Arc<Node>, outbox: Arc<Outbox>, begin: UnderWay) -> Self {
+        match upgraded.downcast::<TokioIo<TcpStream>>() {
+            Ok(parts) => {
+                let wire = Bare::new(parts.io.into_inner(), &outbox);
+                Self::Bare(Connection::new(wire, parts.read_buf.to_vec(), node, outbox, begin))
+            }
+            Err(upgraded) => {
+                let wire = Piped::new(TokioIo::new(upgraded));
+                Self::Piped(Connection::new(wire, Vec::new(), node, outbox, begin))
+            }
+        }
+    }
+}
+
 /// Runs the connection once the response is out.
 fn start(node: &Arc<Node>, admission: Admission, presented: Presented, request: &mut Request) {
     let upgraded = hyper::upgrade::on(request);
@@ -83,19 +106,12 @@ fn start(node: &Arc<Node>, admission: Admission, presented: Presented, request: 
     let begin = connection::begin(Box::new(session), presented.identity);
     let tasks = node.tasks.clone();
     tasks.spawn(async move {
-        let Ok(upgraded) = upgraded.await else { return };
-        // The bare socket where there is one, so that nothing of the HTTP connection stays behind.
-        match upgraded.downcast::<TokioIo<TcpStream>>() {
-            Ok(parts) => {
-                let wire = Bare::new(parts.io.into_inner(), &outbox);
-                let read = parts.read_buf.to_vec();
-                drop(parts.read_buf);
-                Connection::new(wire, read, node, outbox, begin).run().await;
-            }
-            Err(upgraded) => {
-                let wire = Piped::new(TokioIo::new(upgraded));
-                Connection::new(wire, Vec::new(), node, outbox, begin).run().await;
-            }
+        // A future of its own, so that what it holds is not held as long as the connection lives.
+        let begun = Box::pin(async move { Some(Begun::new(upgraded.await.ok()?, node, outbox, begin)) }).await;
+        match begun {
+            Some(Begun::Bare(connection)) => connection.run().await,
+            Some(Begun::Piped(connection)) => connection.run().await,
+            None => {}
         }
     });
 }

@@ -127,7 +127,7 @@ impl State {
 
     /// Puts a member on hold until its connection has filled what is missing before the publication.
     fn interrupt(&mut self, member: usize, publication: &Arc<Publication>) {
-        let mut hold = Hold::default();
+        let mut hold = Box::<Hold>::default();
         hold.keep(publication);
         for (room, position) in publication.places.iter().filter_map(|(room, position)| Some((room, (*position)?))) {
             // An offset is at least 1, so there is one before it.

@@ -19,9 +19,10 @@ pub(super) struct Member {
     /// To leave out the sender of what gets no echo.
     pub(super) connection: ConnectionId,
     pub(super) outbox: Arc<Outbox>,
-    /// Room index and place among its seats, so that leaving takes no search of the room.
-    pub(super) seats: Vec<(usize, usize)>,
-    pub(super) hold: Option<Hold>,
+    /// So that leaving takes no search of the room.
+    pub(super) seats: Vec<Place>,
+    /// Boxed, for hardly anybody is on hold, and there are many members.
+    pub(super) hold: Option<Box<Hold>>,
     /// What its connection has to fill before anything else is delivered.
     pub(super) holes: Vec<Hole>,
 }
@@ -33,9 +34,30 @@ impl Member {
 
     /// The seat in the room has moved.
     pub(super) fn reseat(&mut self, room: usize, seat: usize) {
-        if let Some(known) = self.seats.iter_mut().find(|(known, _)| *known == room) {
-            known.1 = seat;
+        if let Some(place) = self.seats.iter_mut().find(|place| place.room() == room) {
+            *place = Place::new(room, seat);
         }
+    }
+}
+
+/// A room and a place among its seats, by index. There is no memory for four thousand million of either.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    room: u32,
+    seat: u32,
+}
+
+impl Place {
+    pub(super) fn new(room: usize, seat: usize) -> Self {
+        Self { room: room as u32, seat: seat as u32 }
+    }
+
+    pub(super) fn room(self) -> usize {
+        self.room as usize
+    }
+
+    pub(super) fn seat(self) -> usize {
+        self.seat as usize
     }
 }
 
@@ -81,8 +103,8 @@ pub(super) struct Seat {
     pub(super) member: usize,
     /// Where delivery has come to; `None` until the start is known, while the member is on hold.
     pub(super) after: Option<Position>,
-    /// A former life of the stream: what still comes of it is late.
-    pub(super) former: Option<Epoch>,
+    /// A former life of the stream: what still comes of it is late. Boxed, for few have one.
+    pub(super) former: Option<Box<Epoch>>,
 }
 
 /// How an event at a position fits a seat.
@@ -105,7 +127,7 @@ impl Seat {
             (Some(after), Some(position)) => (after, position),
         };
         match after.is_before(&position) {
-            None if self.former == Some(position.epoch) => Fit::Behind,
+            None if self.former.as_deref() == Some(&position.epoch) => Fit::Behind,
             Some(false) if fault::is_built_in(Fault::Redelivery) => Fit::Next,
             Some(true) if position.offset == after.offset + 1 => Fit::Next,
             Some(false) => Fit::Behind,

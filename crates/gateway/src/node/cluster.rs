@@ -107,7 +107,7 @@ impl Node {
                 Answer::Connections(self.close_where(|handle| match &revocation.revoked {
                     // All of the user's, whenever their tokens were issued.
                     Revoked::User { user, .. } => handle.user.get() == Some(user),
-                    Revoked::Token(id) => handle.token().id.as_ref() == Some(id),
+                    Revoked::Token(id) => handle.token().id.as_deref() == Some(id.as_str()),
                 }))
             }
         }

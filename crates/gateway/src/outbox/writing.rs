@@ -177,12 +177,12 @@ impl Outbox {
         }
         if queue.is_closed {
             // The connection's task may wait for the end of this.
-            self.wake.notify_one();
+            self.wake.give();
         }
         match result {
             Ok(()) if is_left => {
                 // More was queued again and again while this wrote.
-                self.wake.notify_one();
+                self.wake.give();
                 Written::Elsewhere
             }
             Ok(()) => Written::All,
@@ -202,7 +202,7 @@ impl Outbox {
         let was_above = queue.bytes >= REPLAY_BYTES;
         queue.bytes = queue.bytes.saturating_sub(bytes);
         if was_above && queue.bytes < REPLAY_BYTES {
-            self.room.notify_one();
+            self.wake.give();
         }
     }
 }

@@ -113,7 +113,7 @@ impl Session {
 /// Tells a room that the user has stopped typing there. A broker that is away is not waited for: readers see it end by
 /// themselves.
 async fn say_stopped(node: &Node, identity: &Identity, connection: ConnectionId, room: &Room) {
-    let (user, email) = (identity.user.as_str(), identity.email.as_str());
+    let (user, email) = (identity.user.as_str(), &*identity.email);
     let payload = to_raw_value(&json!({"issueId": room.id(), "userId": user, "userEmail": email, "isTyping": false}));
     let Ok(payload) = payload else { return };
     let submission = Submission {
