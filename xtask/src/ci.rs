@@ -3,7 +3,7 @@
 use clap::ValueEnum as _;
 
 use crate::report::Report;
-use crate::{Result, codegen, fuzz, shell, test, tidy};
+use crate::{Result, codegen, fuzz, instructions, shell, test, tidy};
 
 /// Runs every check and every test.
 pub(crate) fn run() -> Result {
@@ -27,6 +27,7 @@ pub(crate) fn run() -> Result {
         shell::run(shell::cargo(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
     });
     test::parts(&mut report, test::Part::value_variants());
+    report.step("instructions", instructions::run);
     report.step("fuzz", || fuzz::run(fuzz::SECONDS));
     report.finish()
 }

@@ -7,6 +7,7 @@ mod bench;
 mod ci;
 mod codegen;
 mod fuzz;
+mod instructions;
 mod npm;
 mod report;
 mod shell;
@@ -50,6 +51,8 @@ enum Task {
         #[arg(long, default_value_t = fuzz::SECONDS)]
         seconds: u64,
     },
+    /// Count the instructions of a publish, and compare them with what it may cost.
+    Instructions,
     /// Check the rules of the repository that a command can check.
     Tidy,
     /// Run what continuous integration runs.
@@ -66,6 +69,7 @@ fn main() -> std::process::ExitCode {
         Task::Test { parts, .. } => test::run(&parts),
         Task::Autobahn => autobahn::run(),
         Task::Fuzz { seconds } => fuzz::run(seconds),
+        Task::Instructions => instructions::run(),
         Task::Tidy => tidy::run(),
         Task::Ci => ci::run(),
         Task::Bench(options) => bench::run(&options),

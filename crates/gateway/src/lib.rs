@@ -35,6 +35,8 @@ mod outbound;
 mod outbox;
 pub mod per_kind;
 mod presence;
+#[cfg(any(test, feature = "probe"))]
+mod probe;
 mod publication;
 mod publish;
 pub mod rate_limit;
@@ -48,6 +50,8 @@ mod wheel;
 
 pub use config::{Config, Mode, RoomAccess, Secret};
 pub use gateway::{Gateway, PublishError, Stats};
+#[cfg(any(test, feature = "probe"))]
+pub use probe::Probe;
 pub use roomcast_protocol::Service;
 #[cfg(feature = "echo")]
 pub use upgrade::echo;

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use roomcast_protocol::event::{EventType, PayloadError};
+use roomcast_protocol::http::EventBody;
 use roomcast_protocol::server::ErrorPayload;
 use roomcast_protocol::{ErrorCode, Event, EventId, Operation, Room, Timestamp, UserId};
 use serde_json::value::{RawValue, to_raw_value};
@@ -33,6 +34,13 @@ pub(crate) struct Submission {
     pub user_id: Option<String>,
     /// When it happened, as the publisher says.
     pub timestamp: Option<String>,
+}
+
+impl From<EventBody> for Submission {
+    fn from(event: EventBody) -> Self {
+        let EventBody { event_type, payload, event_id, rooms, user_id, timestamp } = event;
+        Self { event_type, payload, event_id, rooms, user_id, timestamp }
+    }
 }
 
 /// Who publishes.

@@ -37,6 +37,9 @@ const REDIS: Need =
 /// What libFuzzer is built with.
 const COMPILER: Need = Need { name: "g++", packages: &["g++"], is_there: || shell::has("g++", "--version") };
 
+const VALGRIND: Need =
+    Need { name: "Valgrind", packages: &["valgrind"], is_there: || shell::has("valgrind", "--version") };
+
 impl Part {
     fn needs(self) -> &'static [Need] {
         match self {
@@ -69,6 +72,11 @@ pub(crate) fn meet(parts: &[Part]) -> Result {
 /// The same for fuzzing.
 pub(crate) fn meet_fuzzing() -> Result {
     meet_each([&COMPILER])
+}
+
+/// The same for counting instructions.
+pub(crate) fn meet_counting() -> Result {
+    meet_each([&VALGRIND])
 }
 
 fn meet_each(needs: impl IntoIterator<Item = &'static Need>) -> Result {

@@ -19,7 +19,7 @@ use super::problem::Problem;
 use super::{Caller, MAX_BODY, name_in, respond};
 use crate::auth::Identity;
 use crate::node::Node;
-use crate::publish::{Author, Submission};
+use crate::publish::Author;
 
 /// Events in one batch.
 const MAX_BATCH: usize = 1000;
@@ -83,24 +83,13 @@ async fn publish_user_body(node: &Node, user: &str, request: Request) -> Result<
         return Err(Problem::of(ErrorPayload { pointer: Some("/rooms".into()), ..error }));
     }
     let event = EventBody { rooms: Some(vec![user.room().to_string()]), ..event };
-    let published = node.publish(Author::Http(&identity), submission(event)).await.map_err(Problem::of)?;
+    let published = node.publish(Author::Http(&identity), event.into()).await.map_err(Problem::of)?;
     Ok(Json(published).into_response())
 }
 
 async fn publish_one(node: &Node, identity: &Identity, event: &[u8]) -> Result<Published, ErrorPayload> {
     let event: EventBody = parse(event)?;
-    node.publish(Author::Http(identity), submission(event)).await
-}
-
-fn submission(event: EventBody) -> Submission {
-    Submission {
-        event_type: event.event_type,
-        payload: event.payload,
-        event_id: event.event_id,
-        rooms: event.rooms,
-        user_id: event.user_id,
-        timestamp: event.timestamp,
-    }
+    node.publish(Author::Http(identity), event.into()).await
 }
 
 /// The whole body, if it is not too large and does not take too long.

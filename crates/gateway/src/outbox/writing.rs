@@ -79,6 +79,16 @@ impl Outbox {
         }
     }
 
+    /// The same to a socket that only counts.
+    #[cfg(any(test, feature = "probe"))]
+    pub(crate) fn write_in_turn(
+        &self,
+        metrics: &Metrics,
+        write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> Written {
+        self.write_as(Writer::Nobody, metrics, write)
+    }
+
     /// The task's part over a bare socket: writes what is queued until nothing is left, and waits for the socket.
     pub(crate) fn poll_write_wire(&self, cx: &mut Context<'_>, metrics: &Metrics) -> Poll<Written> {
         let Some(wire) = self.wire.get() else { return Poll::Ready(Written::All) };
