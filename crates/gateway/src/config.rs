@@ -2,7 +2,6 @@
 //!
 //! Owns the values once they are valid. Where they come from (flags, environment, a TOML file) is [`settings`](crate::settings).
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,8 +11,10 @@ use ipnet::IpNet;
 use crate::auth::Authenticator;
 use crate::broker::redis as shared;
 use crate::clock::Clock;
+use crate::limits::Limits;
 use crate::origin::Origin;
 use crate::per_kind::PerKind;
+pub use crate::secret::{RedisSentinels, Secret};
 
 /// Whether the gateway serves a developer's own machine or the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,56 +41,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
-}
-
-/// The example of the original's documentation, which is copied from there, also with something behind it.
-const EXAMPLE: &[u8] = b"your-secret-key";
-
-/// The secret that signs HS256 tokens. Shows nothing of itself in logs.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Vec<u8>);
-
-impl Secret {
-    /// The fewest bytes that HS256 may have (RFC 7518 section 3.2).
-    pub const MIN_BYTES: usize = 32;
-
-    /// A secret from its bytes; whether they suffice is checked by [`Config::validate`].
-    #[must_use]
-    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
-        Self(bytes.into())
-    }
-
-    /// The bytes.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// Why it is no secret, in words that do not show it.
-    fn weakness(&self) -> Option<String> {
-        let expected = "expected a secret of at least 32 bytes";
-        if self.0.len() < Self::MIN_BYTES {
-            return Some(format!("found {} bytes; {expected}", self.0.len()));
-        }
-        let is_example = self.0.starts_with(EXAMPLE);
-        is_example.then(|| format!("found the example of a documentation; {expected} that nobody else knows"))
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("(secret)")
-    }
-}
-
-/// Addresses of sentinels. They may hold passwords, so they show nothing of themselves in logs.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct RedisSentinels(pub Vec<String>);
-
-impl fmt::Debug for RedisSentinels {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "({} sentinels)", self.0.len())
-    }
 }
 
 /// Everything that can be configured. [`Config::dev`] and [`Config::serve`] are the two starting points.
@@ -155,6 +106,8 @@ pub struct Config {
     pub messages_per_minute: u32,
     /// That window.
     pub message_window: Duration,
+    /// What else a connection, a user and an address may do in a time.
+    pub limits: Limits,
     /// Failed authentications of an address in a minute.
     pub auth_attempts_per_minute: u32,
     /// How long a connection may stay unauthenticated.
@@ -260,6 +213,7 @@ impl Config {
             revocation_ttl: Duration::from_secs(30 * 24 * 3600),
             messages_per_minute: 100,
             message_window: Duration::from_secs(60),
+            limits: Limits::default(),
             auth_attempts_per_minute: 10,
             auth_timeout: Duration::from_secs(10),
             max_message_bytes: 64 << 10,

@@ -203,7 +203,7 @@ impl<W: Wire> Connection<W> {
                 let bytes = text.len();
                 (Incoming::Text(text), bytes)
             }
-            Io::Binary(bytes) => (Incoming::Binary, bytes.len()),
+            Io::Binary(bytes) => (Incoming::Binary(bytes.len()), bytes.len()),
             Io::Control => {
                 self.deadlines.seen();
                 return None;

@@ -26,6 +26,7 @@ mod gateway;
 mod heartbeat;
 mod http;
 mod hub;
+pub mod limits;
 mod metrics;
 #[cfg(test)]
 mod model;
@@ -39,6 +40,7 @@ mod publication;
 mod publish;
 pub mod rate_limit;
 mod revocation;
+mod secret;
 pub mod server;
 mod session;
 pub mod settings;

@@ -30,7 +30,8 @@ struct ByReason {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByLimit {
-    limit: &'static str,
+    scope: &'static str,
+    kind: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -104,7 +105,11 @@ impl Metrics {
         let sizes = Sizes(traffic());
         registry.register_with_unit("message_size", "Size of WebSocket messages, by direction", Unit::Bytes, sizes);
         registry.register("errors", "Error answers, by code", metrics.errors.clone());
-        registry.register("rate_limited", "Refusals over a rate limit, by limit", metrics.rate_limited.clone());
+        registry.register(
+            "rate_limited",
+            "Refusals over a limit, by whose limit it is and of what",
+            metrics.rate_limited.clone(),
+        );
         registry.register("auth_failures", "Failed authentications", metrics.auth_failures.clone());
         registry.register(
             "heartbeat_timeouts",
@@ -159,9 +164,9 @@ impl Metrics {
         self.connection_errors.get_or_create(&ByReason { reason }).inc();
     }
 
-    /// Something was refused over a rate limit: "messages" or "authentications".
-    pub(crate) fn rate_limited(&self, limit: &'static str) {
-        self.rate_limited.get_or_create(&ByLimit { limit }).inc();
+    /// Something of that kind was refused over a limit of a connection, a user, an address or the node.
+    pub(crate) fn rate_limited(&self, scope: &'static str, kind: &'static str) {
+        self.rate_limited.get_or_create(&ByLimit { scope, kind }).inc();
     }
 
     /// Events were lost between broker and connection, and were filled in or told as a gap.

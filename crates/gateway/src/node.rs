@@ -6,6 +6,7 @@
 mod census;
 mod cluster;
 mod delivery;
+mod parts;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -23,18 +24,16 @@ use tokio_util::task::TaskTracker;
 use crate::address;
 use crate::auth::{Authenticator, BadToken, Identity, TokenMark};
 use crate::broker::memory::MemoryBroker;
-use crate::broker::redis as shared;
-use crate::broker::{Broker, DELIVER_QUEUE, Deliver, Unavailable};
+use crate::broker::{Broker, DELIVER_QUEUE, Unavailable};
 use crate::clock::Clock;
-use crate::cluster::{self as nodes, Cluster};
+use crate::cluster::Cluster;
 use crate::config::{Config, InvalidConfig};
 use crate::hub::{ConnectionId, Hub, MemberKey};
+use crate::limits::meters::Meters;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::presence::Presence;
 use crate::presence::audience::Audience;
-use crate::presence::memory::MemoryPresence;
-use crate::presence::redis as shared_presence;
 use crate::publication::Publication;
 use crate::publish::{self, Author, Submission};
 use crate::rate_limit::{Bucket, FixedWindow, RateLimiter, Usage, Verdict};
@@ -42,6 +41,7 @@ use crate::revocation::Revocations;
 use crate::wheel::Wheel;
 use census::Census;
 pub(crate) use census::Refused;
+use parts::Parts;
 
 /// How often the broker forgets what is too old.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -78,6 +78,8 @@ pub(crate) struct Node {
     auth_failures: RateLimiter<IpAddr>,
     /// Paces upgrades, so that a wave of them does not drown the node.
     accepts: Option<Bucket>,
+    /// What connections, users and addresses have used of their limits.
+    pub(crate) meters: Meters,
     registry: Mutex<HashMap<ConnectionId, Arc<Handle>>>,
     census: Census,
     is_draining: AtomicBool,
@@ -107,39 +109,6 @@ pub(crate) struct Admission {
     pub(crate) handle: Arc<Handle>,
     /// As limits see it.
     address: IpAddr,
-}
-
-/// What is chosen by the configuration: everything of one process, or shared by several.
-struct Parts {
-    broker: Arc<dyn Broker>,
-    presence: Arc<dyn Presence>,
-    audience: Arc<Audience>,
-    cluster: Option<(Cluster, mpsc::Receiver<Vec<u8>>)>,
-}
-
-impl Parts {
-    fn embedded(config: &Config, audience: Arc<Audience>, broker: Arc<dyn Broker>) -> Self {
-        let presence = Arc::new(MemoryPresence::new(config, audience.clone()));
-        Self { broker, presence, audience, cluster: None }
-    }
-
-    fn shared(
-        config: &Config,
-        audience: Arc<Audience>,
-        deliver: Deliver,
-        metrics: &Metrics,
-    ) -> Result<Self, InvalidConfig> {
-        let (cluster, said) = mpsc::channel(nodes::QUEUE);
-        let ignored = metrics.bus_messages_ignored.clone();
-        let inbox = shared::Inbox { deliver, audience: audience.clone(), cluster, ignored: ignored.clone() };
-        let connections = Arc::new(shared::Connections::new(config, inbox)?);
-        Ok(Self {
-            broker: Arc::new(shared::RedisBroker::over(connections.clone())),
-            presence: Arc::new(shared_presence::RedisPresence::new(config, connections.clone(), audience.clone())),
-            audience,
-            cluster: Some((Cluster::new(connections, ignored), said)),
-        })
-    }
 }
 
 impl Node {
@@ -185,6 +154,7 @@ impl Node {
             authenticator: Authenticator::new(&config, clock.clone())?,
             accepts: config.accept_rate.map(Bucket::new),
             auth_failures: RateLimiter::new(config.auth_attempts_per_minute, AUTH_WINDOW),
+            meters: Meters::new(config.limits),
             census: Census::new(&config, config.max_connections.unwrap_or(max_connections)),
             config,
             clock,
@@ -258,6 +228,7 @@ impl Node {
             interval.tick().await;
             self.broker.sweep();
             self.revocations.sweep(self.clock.now());
+            self.meters.sweep();
         }
     }
 
@@ -302,7 +273,7 @@ impl Node {
     pub(crate) fn auth_block(&self, address: IpAddr) -> Option<Duration> {
         let key = address::limit_key(address);
         self.auth_failures.is_limited(&key).then(|| {
-            self.metrics.rate_limited("authentications");
+            self.metrics.rate_limited("address", "authentications");
             self.auth_failures.reset_after(&key)
         })
     }
@@ -313,7 +284,7 @@ impl Node {
     /// How long it takes until one may.
     pub(crate) fn pace(&self) -> Result<(), Duration> {
         let paced = self.accepts.as_ref().map_or(Ok(()), Bucket::take);
-        paced.inspect_err(|_| self.metrics.rate_limited("upgrades"))
+        paced.inspect_err(|_| self.metrics.rate_limited("node", "upgrades"))
     }
 
     /// Mints tokens.
@@ -324,10 +295,10 @@ impl Node {
     /// Admits a connection of that address, unless it is one too many.
     pub(crate) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Admission, Refused> {
         let address = address::limit_key(address);
-        self.census.admit(address).inspect_err(|refused| {
-            if *refused != Refused::Full {
-                self.metrics.rate_limited("connections");
-            }
+        self.census.admit(address).inspect_err(|refused| match refused {
+            Refused::Full => self.metrics.rate_limited("node", "connections"),
+            Refused::Unauthenticated => self.metrics.rate_limited("node", "unauthenticated"),
+            Refused::Address => self.metrics.rate_limited("address", "connections"),
         })?;
         let outbox = Arc::new(Outbox::new(self.config.max_queue_bytes));
         let id = ConnectionId::new();
@@ -351,7 +322,7 @@ impl Node {
         if is_counted {
             handle.set_token(identity);
         } else {
-            self.metrics.rate_limited("connections");
+            self.metrics.rate_limited("user", "connections");
         }
         is_counted
     }
@@ -371,10 +342,9 @@ impl Node {
         let now = Instant::now();
         let registry = self.registry();
         let clients = registry.values().filter(|handle| handle.user.get().is_some());
-        Usage::of(
-            clients.map(|handle| handle.messages().used(self.config.message_window, now)),
-            self.config.messages_per_minute,
-        )
+        // Whoever's token raises the limit uses at most all of it.
+        let (most, window) = (self.config.messages_per_minute, self.config.message_window);
+        Usage::of(clients.map(|handle| handle.messages().used(window, now).min(most)), most)
     }
 
     /// Forgets what a connection has used of its message limit. False when there is no such connection.
@@ -411,9 +381,9 @@ impl Node {
 }
 
 impl Handle {
-    /// Counts a message of the connection.
-    pub(crate) fn count_message(&self, config: &Config) -> Verdict {
-        self.messages().hit(config.messages_per_minute, config.message_window, Instant::now())
+    /// Counts a message of the connection, which may send so many in a window.
+    pub(crate) fn count_message(&self, most: u32, window: Duration) -> Verdict {
+        self.messages().hit(most, window, Instant::now())
     }
 
     /// The token in force.

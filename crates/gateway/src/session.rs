@@ -3,6 +3,7 @@
 //! Owns the decisions about one connection's requests, one after the other, each answered before the next is looked at.
 //! Knows no socket: frames come in as text and go out through the outbox.
 
+mod limits;
 mod presence;
 mod repair;
 mod replay;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use roomcast_protocol::client::{InvalidMessage, Publish};
 use roomcast_protocol::server::{
-    AuthAck, Connected, ConnectionAck, ErrorPayload, Heartbeat, Limits, Pong, Reply, RoomOutcome, SchemaVersion,
+    AuthAck, Connected, ConnectionAck, ErrorPayload, Heartbeat, Pong, Reply, RoomOutcome, SchemaVersion,
 };
 use roomcast_protocol::{
     ClientMessage, CloseCode, ErrorCode, Operation, Request, RequestId, Room, SCHEMA_HASH, SCHEMA_VERSION, SUBPROTOCOL,
@@ -30,10 +31,10 @@ use crate::node::{Admission, Handle, Node};
 use crate::outbox::Closing;
 use crate::publish::{Author, Submission};
 use crate::rate_limit::{FixedWindow, Verdict};
+use limits::Dues;
+pub(crate) use limits::rate_limit_exceeded;
+use limits::too_many;
 use typing::{Indicator, Typing};
-
-/// Refused messages in one window that are patience enough.
-const MOST_REFUSED: u32 = 100;
 
 /// Invalid messages in a minute that no honest client sends.
 const MOST_INVALID: u32 = 50;
@@ -46,8 +47,17 @@ const TOO_MANY_CONNECTIONS_MS: u64 = 5000;
 pub(crate) enum Incoming {
     /// Text, as it came.
     Text(String),
-    /// Binary, which the protocol has no use for.
-    Binary,
+    /// Binary, which the protocol has no use for, of so many bytes.
+    Binary(usize),
+}
+
+impl Incoming {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => *bytes,
+        }
+    }
 }
 
 /// How an upgrade presented itself.
@@ -70,6 +80,8 @@ pub(crate) struct Session {
     address: IpAddr,
     invalid: FixedWindow,
     typing: Typing,
+    /// What is counted against `LIMITS`; `None` without any.
+    dues: Option<Box<Dues>>,
 }
 
 /// Whether the connection goes on after a request.
@@ -79,6 +91,7 @@ impl Session {
     /// A session that [`Session::begin`] brings to life.
     #[must_use]
     pub(crate) fn new(node: Arc<Node>, admission: Admission, has_subprotocol: bool, address: IpAddr) -> Self {
+        let dues = Dues::of_connection(&node.meters, address);
         Self {
             node,
             admission,
@@ -87,6 +100,7 @@ impl Session {
             address,
             invalid: FixedWindow::default(),
             typing: Typing::default(),
+            dues,
         }
     }
 
@@ -120,7 +134,7 @@ impl Session {
     pub(crate) async fn handle(&mut self, message: Incoming) -> Outcome {
         let request = match &message {
             Incoming::Text(text) => Request::parse(text),
-            Incoming::Binary => {
+            Incoming::Binary(_) => {
                 Err(InvalidMessage { reply_to: None, message: "binary messages are not supported".into() })
             }
         };
@@ -128,8 +142,8 @@ impl Session {
             Ok(request) => request.id.clone(),
             Err(invalid) => invalid.reply_to.clone(),
         };
-        if let Verdict::Limited { retry_after, refused } = self.handle_of().count_message(&self.node.config) {
-            return self.rate_limited(id, retry_after, refused);
+        if let Err(outcome) = self.count(&id, &request, message.bytes()) {
+            return outcome;
         }
         match request {
             Ok(request) if self.identity.is_none() => self.first(request).await,
@@ -179,6 +193,9 @@ impl Session {
         if self.node.is_revoked(&identity) {
             return Some(self.unauthorized(&BadToken::Revoked.to_string(), reply_to));
         }
+        if let Some(dues) = &mut self.dues {
+            dues.identify(&self.node.meters, &identity.user);
+        }
         self.identity = Some(identity.clone());
         let mut rooms = std::collections::BTreeMap::new();
         self.hub().hold(self.key());
@@ -199,7 +216,6 @@ impl Session {
 
     fn connected(&self, identity: &Identity, rooms: std::collections::BTreeMap<String, RoomOutcome>) -> Connected {
         let config = &self.node.config;
-        let per_minute = u128::from(config.messages_per_minute) * 60_000 / config.message_window.as_millis().max(1);
         Connected {
             message: "Connected to WebSocket server".into(),
             timestamp: self.node.clock.now(),
@@ -212,12 +228,7 @@ impl Session {
                 ping_interval_ms: millis(config.ping_interval),
                 timeout_ms: millis(config.idle_timeout),
             },
-            limits: Limits {
-                messages_per_minute: u64::try_from(per_minute).unwrap_or(u64::MAX),
-                max_message_bytes: config.max_message_bytes as u64,
-                max_rooms: config.max_rooms as u64,
-                max_rooms_per_message: config.max_rooms_per_message as u64,
-            },
+            limits: self.limits(&identity.raised),
             schema: SchemaVersion { version: SCHEMA_VERSION.into(), hash: SCHEMA_HASH.into() },
         }
     }
@@ -294,13 +305,6 @@ impl Session {
         Err(ErrorPayload::new(ErrorCode::Forbidden, format!("join {room} to type there")))
     }
 
-    fn rate_limited(&self, id: Option<RequestId>, retry_after: Duration, refused: u32) -> Outcome {
-        self.node.metrics.rate_limited("messages");
-        self.error(id, too_many("messages", retry_after));
-        let closing = Closing { code: CloseCode::RateLimited, retry_after_ms: Some(millis(retry_after)) };
-        (refused >= MOST_REFUSED).then_some(closing)
-    }
-
     fn invalid(&mut self, invalid: InvalidMessage) -> Outcome {
         self.error(invalid.reply_to, ErrorPayload::new(ErrorCode::InvalidMessage, invalid.message));
         // One less may pass than closes.
@@ -345,19 +349,6 @@ impl Session {
 
     fn key(&self) -> crate::hub::MemberKey {
         self.admission.handle.key
-    }
-}
-
-/// Words of the original, with the time that is left.
-fn too_many(what: &str, retry_after: Duration) -> ErrorPayload {
-    let seconds = retry_after.as_millis().div_ceil(1000);
-    let message = match what {
-        "messages" => format!("Rate limit exceeded. Try again in {seconds} seconds."),
-        _ => format!("Rate limit exceeded: too many {what}. Try again in {seconds} seconds."),
-    };
-    ErrorPayload {
-        retry_after_ms: Some(millis(retry_after)),
-        ..ErrorPayload::new(ErrorCode::RateLimitExceeded, message)
     }
 }
 

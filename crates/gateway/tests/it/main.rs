@@ -19,6 +19,7 @@ mod order;
 mod positions;
 mod presence;
 mod publish;
+mod rates;
 mod raw;
 mod recovery;
 mod redis_nodes;
