@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use crate::auth::Authenticator;
 use crate::broker::redis as shared;
+use crate::callback;
 use crate::clock::Clock;
 use crate::limits::Limits;
 use crate::origin::Origin;
@@ -70,6 +71,14 @@ pub struct Config {
     pub frontend_url: Option<Vec<Origin>>,
     /// What a token without grants may do.
     pub room_access: RoomAccess,
+    /// Who is asked about rooms that a token does not decide; `None`: nobody.
+    pub access_url: Option<String>,
+    /// What the gateway says to prove itself there.
+    pub access_token: Option<Secret>,
+    /// How long an answer may take.
+    pub access_timeout: Duration,
+    /// How long an answer counts.
+    pub access_ttl: Duration,
     /// Kinds of room beside the built-in ones.
     pub room_kinds: Vec<String>,
     /// Address of Redis, for several nodes: `redis://user:password@host:port/db`, or `rediss://`. It may hold a password.
@@ -191,6 +200,11 @@ impl Config {
             query_token: true,
             frontend_url: None,
             room_access: RoomAccess::Grants,
+            access_url: None,
+            access_token: None,
+            // A person waits for it.
+            access_timeout: Duration::from_secs(2),
+            access_ttl: Duration::from_secs(60),
             room_kinds: Vec::new(),
             redis_url: None,
             redis_ca: None,
@@ -299,6 +313,7 @@ impl Config {
                 return problem(key, &weakness);
             }
         }
+        callback::Target::of(self)?;
         Authenticator::new(self, Clock::system()).map(drop)
     }
 

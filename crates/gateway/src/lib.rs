@@ -16,6 +16,7 @@ pub mod access;
 mod address;
 pub mod auth;
 pub mod broker;
+mod callback;
 pub mod clock;
 mod cluster;
 pub mod config;

@@ -35,8 +35,24 @@ struct ByLimit {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByAnswer {
+    answer: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByEnd {
     end: &'static str,
+}
+
+/// Calls of the back end, for who makes them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AccessCalls(Family<ByAnswer, Counter>);
+
+impl AccessCalls {
+    /// One was answered so.
+    pub(crate) fn count(&self, answer: &'static str) {
+        self.0.get_or_create(&ByAnswer { answer }).inc();
+    }
 }
 
 /// The counters of one gateway.
@@ -64,6 +80,8 @@ pub(crate) struct Metrics {
     connection_errors: Family<ByReason, Counter>,
     rate_limited: Family<ByLimit, Counter>,
     holes: Family<ByEnd, Counter>,
+    /// Calls of `ACCESS_URL`.
+    pub access_calls: AccessCalls,
     /// Messages on the bus between nodes that were none of this version.
     pub bus_messages_ignored: Counter,
 }
@@ -88,6 +106,7 @@ impl Metrics {
             connection_errors: Family::default(),
             rate_limited: Family::default(),
             holes: Family::default(),
+            access_calls: AccessCalls::default(),
             bus_messages_ignored: Counter::default(),
             registry: Registry::default(),
         };
@@ -121,6 +140,7 @@ impl Metrics {
             "Holes in a connection's events, by how they ended: filled from history, or told as a gap",
             metrics.holes.clone(),
         );
+        registry.register("access_calls", "Calls of ACCESS_URL, by their answer", metrics.access_calls.0.clone());
         registry.register(
             "bus_messages_ignored",
             "Messages from other nodes that were not understood",

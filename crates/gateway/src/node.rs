@@ -7,6 +7,7 @@ mod census;
 mod cluster;
 mod delivery;
 mod parts;
+mod rights;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -15,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use roomcast_protocol::server::ErrorPayload;
-use roomcast_protocol::{ErrorCode, Published, Room, UserId};
+use roomcast_protocol::{ErrorCode, Room, UserId};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,7 @@ use crate::address;
 use crate::auth::{Authenticator, BadToken, Identity, TokenMark};
 use crate::broker::memory::MemoryBroker;
 use crate::broker::{Broker, DELIVER_QUEUE, Unavailable};
+use crate::callback::Callback;
 use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::config::{Config, InvalidConfig};
@@ -35,13 +37,13 @@ use crate::outbox::Outbox;
 use crate::presence::Presence;
 use crate::presence::audience::Audience;
 use crate::publication::Publication;
-use crate::publish::{self, Author, Submission};
 use crate::rate_limit::{Bucket, FixedWindow, RateLimiter, Usage, Verdict};
 use crate::revocation::Revocations;
 use crate::wheel::Wheel;
 use census::Census;
 pub(crate) use census::Refused;
 use parts::Parts;
+pub(crate) use rights::undecided;
 
 /// How often the broker forgets what is too old.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -82,6 +84,8 @@ pub(crate) struct Node {
     pub(crate) meters: Meters,
     registry: Mutex<HashMap<ConnectionId, Arc<Handle>>>,
     census: Census,
+    /// Who is asked about what tokens do not decide; `None`: nobody.
+    pub(crate) callback: Option<Arc<Callback>>,
     is_draining: AtomicBool,
     is_refusing: AtomicBool,
     /// Connections and the node's own tasks; what shutdown waits for.
@@ -150,11 +154,13 @@ impl Node {
         publications: mpsc::Receiver<Arc<Publication>>,
     ) -> Result<Arc<Self>, InvalidConfig> {
         let (cluster, said) = parts.cluster.unzip();
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let node = Arc::new(Self {
             authenticator: Authenticator::new(&config, clock.clone())?,
             accepts: config.accept_rate.map(Bucket::new),
             auth_failures: RateLimiter::new(config.auth_attempts_per_minute, AUTH_WINDOW),
             meters: Meters::new(config.limits),
+            callback: Callback::new(&config, &metrics, &tasks, &stop)?,
             census: Census::new(&config, config.max_connections.unwrap_or(max_connections)),
             config,
             clock,
@@ -170,8 +176,8 @@ impl Node {
             registry: Mutex::default(),
             is_draining: AtomicBool::new(false),
             is_refusing: AtomicBool::new(false),
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            tasks,
+            stop,
         });
         node.spawn(|node| node.deliver(publications));
         node.spawn(|node| async move { node.wheel.run().await });
@@ -229,29 +235,10 @@ impl Node {
             self.broker.sweep();
             self.revocations.sweep(self.clock.now());
             self.meters.sweep();
+            if let Some(callback) = &self.callback {
+                callback.sweep();
+            }
         }
-    }
-
-    /// Checks and publishes an event.
-    ///
-    /// # Errors
-    /// The answer for the publisher.
-    pub(crate) async fn publish(&self, author: Author<'_>, submission: Submission) -> Result<Published, ErrorPayload> {
-        self.publish_as(author, submission, None).await
-    }
-
-    /// The same, and leaves out a connection that the author's kind does not name.
-    pub(crate) async fn publish_as(
-        &self,
-        author: Author<'_>,
-        submission: Submission,
-        except: Option<ConnectionId>,
-    ) -> Result<Published, ErrorPayload> {
-        let mut draft = publish::draft(&self.config, author, submission, self.clock.now())?;
-        draft.except = draft.except.or(except);
-        let published = self.broker.publish(draft).await.map_err(unavailable)?;
-        self.metrics.published.inc();
-        Ok(published)
     }
 
     /// Checks a token that came from the address, and counts a failure there.

@@ -24,10 +24,10 @@ use roomcast_protocol::{
 };
 use tokio::time::Instant;
 
-use crate::access;
 use crate::auth::{BadToken, Identity};
+use crate::callback::{Asking, Ruling};
 use crate::frame::Frame;
-use crate::node::{Admission, Handle, Node};
+use crate::node::{Admission, Handle, Node, undecided};
 use crate::outbox::Closing;
 use crate::publish::{Author, Submission};
 use crate::rate_limit::{FixedWindow, Verdict};
@@ -244,9 +244,10 @@ impl Session {
             Ok(_) => return self.error(id, ErrorPayload::new(ErrorCode::Unauthorized, "the token is another user's")),
             Err(reason) => return self.error(id, ErrorPayload::new(ErrorCode::Unauthorized, reason.to_string())),
         };
-        let policy = self.node.config.room_access;
-        let mut lost_rooms = self.hub().rooms_of(self.key());
-        lost_rooms.retain(|room| !access::is_allowed(policy, &identity, room, &Operation::Subscribe));
+        let (mut lost_rooms, lost_presence) = match self.lost(&identity).await {
+            Ok(lost) => lost,
+            Err(refusal) => return self.error(id, refusal),
+        };
         lost_rooms.sort();
         self.leave(&lost_rooms);
         self.leave_typing(&lost_rooms).await;
@@ -254,12 +255,30 @@ impl Session {
         self.handle_of().set_token(&identity);
         let is_revoked = self.node.is_revoked(&identity);
         self.identity = Some(identity);
-        self.leave_lost_presence();
+        self.leave_presence(&lost_presence);
         self.reply(id, Reply::AuthAck(ack));
         if is_revoked {
             // Since it was checked, a moment ago.
             self.handle_of().outbox.close(Closing { code: CloseCode::Disconnected, retry_after_ms: None });
         }
+    }
+
+    /// Rooms that a new token does not open any more, and those where it does not show who is there; looked at anew.
+    async fn lost(&self, identity: &Identity) -> Result<(Vec<Room>, Vec<Room>), ErrorPayload> {
+        let (joined, attended) = (self.hub().rooms_of(self.key()), self.node.audience.rooms_of(self.handle_of().id));
+        let (to_join, to_attend) = tokio::join!(
+            self.node.rule(identity, &joined, &Operation::Subscribe, Asking::Anew),
+            self.node.rule(identity, &attended, &Operation::Presence, Asking::Anew),
+        );
+        if to_join.iter().chain(&to_attend).any(|ruling| *ruling == Ruling::Unavailable) {
+            // What the old token opened stays open until it ends.
+            return Err(undecided("nobody could say which rooms the token opens"));
+        }
+        let lost = |rooms: Vec<Room>, rulings: Vec<Ruling>| {
+            let pairs = rooms.into_iter().zip(rulings);
+            pairs.filter(|(_, ruling)| *ruling != Ruling::Allowed).map(|(room, _)| room).collect()
+        };
+        Ok((lost(joined, to_join), lost(attended, to_attend)))
     }
 
     async fn publish(&mut self, id: Option<RequestId>, publish: Publish) {
@@ -280,10 +299,15 @@ impl Session {
         {
             return self.error(id, refusal);
         }
+        let author = Author::Socket(&identity, self.handle_of().id);
+        // Before the hold: a back end that is asked may take its time.
+        let draft = match self.node.draft(author, submission).await {
+            Ok(draft) => draft,
+            Err(refusal) => return self.error(id, refusal),
+        };
         // On hold, so that the event's own copy comes behind its acknowledgement.
         self.hub().hold(self.key());
-        let author = Author::Socket(&identity, self.handle_of().id);
-        let published = self.node.publish(author, submission).await;
+        let published = self.node.publish_draft(draft).await;
         if let (Ok(_), Some((room, indicator))) = (&published, indicator) {
             self.note_typing(room, &indicator).await;
         }

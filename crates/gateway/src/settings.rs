@@ -185,6 +185,10 @@ settings! {
         "open" => RoomAccess::Open,
         _ => return Err("grants or open".into()),
     };
+    ACCESS_URL, "none", "https address of the back end that is asked about rooms which a token does not decide", |config, value| config.access_url = Some(text(value)?);
+    ACCESS_TOKEN (secret), "none", "what the gateway shows there, as Authorization: Bearer", |config, value| config.access_token = Some(Secret::new(text(value)?));
+    ACCESS_TIMEOUT_MS, "2000", "how long an answer may take; without one it is denied", |config, value| config.access_timeout = nonzero(value, Unit::Millis)?;
+    ACCESS_TTL, "60s", "how long an answer counts, whichever way it goes", |config, value| config.access_ttl = duration(value, Unit::Seconds)?;
     ROOM_KINDS, "none", "comma-separated kinds of room beside workspace, team, issue, project, cycle and user", |config, value| config.room_kinds = room_kinds(value)?;
     REDIS_URL (secret), "the embedded broker", "address of Redis, for several nodes: redis://user:password@host:port/db, or rediss:// for TLS", |config, value| config.redis_url = Some(Secret::new(text(value)?));
     REDIS_CA, "the web's authorities", "PEM file of the authorities that are trusted instead, over rediss://", |config, value| config.redis_ca = Some(text(value)?.into());
@@ -326,6 +330,7 @@ mod tests {
                     "JWT_ISSUER",
                     "JWT_AUDIENCE",
                     "ROOM_KINDS",
+                    "ACCESS_URL",
                     "REDIS_CA",
                     "REDIS_MASTER",
                 ]

@@ -9,19 +9,38 @@ use roomcast_protocol::client::PresenceOptions;
 use roomcast_protocol::{Operation, Room};
 
 use super::Session;
+use crate::auth::Identity;
 use crate::broker::Unavailable;
+use crate::callback::{Asking, Ruling};
 use crate::presence::{Entry, Guest};
 
 impl Session {
-    /// Replaces the presence options in the rooms, which the connection has joined. Answers those in which it takes part
-    /// from now on, on hold until [`Session::release_presence`]; in the others it takes no part any more.
+    /// Those of the rooms in which the connection may take part, when it wants to. Whoever should say so and does not is taken
+    /// for a no: the room can be joined all the same.
+    pub(super) async fn may_attend(
+        &self,
+        identity: &Identity,
+        rooms: &[Room],
+        wish: Option<&PresenceOptions>,
+    ) -> Vec<Room> {
+        if wish.is_none() {
+            return Vec::new();
+        }
+        let rulings = self.node.rule(identity, rooms, &Operation::Presence, Asking::Kept).await;
+        let allowed = rooms.iter().zip(rulings).filter(|(_, ruling)| *ruling == Ruling::Allowed);
+        allowed.map(|(room, _)| room.clone()).collect()
+    }
+
+    /// Replaces the presence options in the rooms, which the connection has joined: it takes part in those in which it may.
+    /// Answers where it does from now on, on hold until [`Session::release_presence`]; in the others it takes no part any more.
     pub(super) async fn attend(
         &self,
         rooms: &[Room],
+        may_enter: &[Room],
         wish: Option<&PresenceOptions>,
     ) -> Result<Vec<Room>, Unavailable> {
-        let may_enter = |room: &&Room| wish.is_some() && self.may(room, &Operation::Presence);
-        let (mut wanted, others): (Vec<Room>, Vec<Room>) = rooms.iter().cloned().partition(|room| may_enter(&room));
+        let (mut wanted, others): (Vec<Room>, Vec<Room>) =
+            rooms.iter().cloned().partition(|room| may_enter.contains(room));
         self.leave_presence(&others);
         let (false, Some(identity)) = (wanted.is_empty(), &self.identity) else { return Ok(Vec::new()) };
         let handle = self.handle_of();
@@ -68,12 +87,5 @@ impl Session {
         if let (false, Some(identity)) = (left.is_empty(), &self.identity) {
             self.node.presence.leave(&left, &identity.user, connection);
         }
-    }
-
-    /// Leaves the rooms for which the token in force does not grant presence any more.
-    pub(super) fn leave_lost_presence(&self) {
-        let mut lost = self.node.audience.rooms_of(self.handle_of().id);
-        lost.retain(|room| !self.may(room, &Operation::Presence));
-        self.leave_presence(&lost);
     }
 }

@@ -12,8 +12,8 @@ use roomcast_protocol::{ErrorCode, Operation, Position, RequestId, Room};
 
 use super::Session;
 use super::replay::Replay;
-use crate::access;
 use crate::broker::{Page, Unavailable};
+use crate::callback::{Asking, Ruling};
 use crate::publish::parse_room;
 
 impl Session {
@@ -25,16 +25,23 @@ impl Session {
         let mut outcomes = BTreeMap::new();
         let mut wanted: Vec<Room> = Vec::new();
         for name in &request.rooms {
-            match self.may_join(name) {
+            match parse_room(&self.node.config, name) {
                 // A room that is named twice counts once.
                 Ok(room) if wanted.contains(&room) => {}
                 Ok(room) => wanted.push(room),
-                Err(code) => drop(outcomes.insert(name.clone(), RoomOutcome::Denied { code })),
+                Err(refusal) => drop(outcomes.insert(name.clone(), RoomOutcome::Denied { code: refusal.code })),
             }
         }
+        let Some(identity) = self.identity.clone() else { return };
+        // Both at once: a back end that is asked has one deadline for the request.
+        let (rulings, may_attend) = tokio::join!(
+            self.node.rule(&identity, &wanted, &Operation::Subscribe, Asking::Kept),
+            self.may_attend(&identity, &wanted, request.presence.as_ref()),
+        );
+        self.deny_without_right(&rulings, &mut wanted, &mut outcomes).await;
         self.deny_over_limit(&mut wanted, &mut outcomes);
         self.hub().hold(self.key());
-        let (joined, replay, present) = self.join_since(&wanted, &request).await;
+        let (joined, replay, present) = self.join_since(&wanted, &may_attend, &request).await;
         outcomes.extend(joined);
         let ack = self.frame(id, Reply::SubscriptionAck(SubscriptionAck { rooms: outcomes }));
         self.handle_of().outbox.send(ack);
@@ -49,6 +56,7 @@ impl Session {
     async fn join_since(
         &mut self,
         rooms: &[Room],
+        may_attend: &[Room],
         request: &Subscribe,
     ) -> (Vec<(String, RoomOutcome)>, Replay, Vec<Room>) {
         let mut replay = Replay::default();
@@ -58,7 +66,7 @@ impl Session {
             let outcome = |room: &Room| (room.to_string(), self.without_broker(room, request));
             return (rooms.iter().map(outcome).collect(), replay, Vec::new());
         };
-        let Ok(present) = self.attend(rooms, request.presence.as_ref()).await else {
+        let Ok(present) = self.attend(rooms, may_attend, request.presence.as_ref()).await else {
             self.leave(rooms);
             let denied = RoomOutcome::Denied { code: ErrorCode::Unavailable };
             return (rooms.iter().map(|room| (room.to_string(), denied)).collect(), replay, Vec::new());
@@ -169,14 +177,27 @@ impl Session {
         (count > most).then(refusal)
     }
 
-    fn may_join(&self, name: &str) -> Result<Room, ErrorCode> {
-        let room = parse_room(&self.node.config, name).map_err(|refusal| refusal.code)?;
-        if self.may(&room, &Operation::Subscribe) { Ok(room) } else { Err(ErrorCode::Forbidden) }
-    }
-
-    pub(super) fn may(&self, room: &Room, operation: &Operation) -> bool {
-        let identity = self.identity.as_ref();
-        identity.is_some_and(|identity| access::is_allowed(self.node.config.room_access, identity, room, operation))
+    /// Takes out the rooms that may not be joined; one that the connection is in all the same it leaves.
+    async fn deny_without_right(
+        &mut self,
+        rulings: &[Ruling],
+        wanted: &mut Vec<Room>,
+        outcomes: &mut BTreeMap<String, RoomOutcome>,
+    ) {
+        let mut denied = Vec::new();
+        let mut rulings = rulings.iter();
+        wanted.retain(|room| {
+            let code = match rulings.next() {
+                Some(Ruling::Allowed) => return true,
+                Some(Ruling::Unavailable) => ErrorCode::Unavailable,
+                Some(Ruling::Forbidden) | None => ErrorCode::Forbidden,
+            };
+            outcomes.insert(room.to_string(), RoomOutcome::Denied { code });
+            denied.push(room.clone());
+            false
+        });
+        self.leave(&denied);
+        self.leave_typing(&denied).await;
     }
 
     /// Rooms that the connection is in already take no further place.

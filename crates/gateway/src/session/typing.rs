@@ -16,6 +16,7 @@ use super::Session;
 use crate::auth::Identity;
 use crate::hub::ConnectionId;
 use crate::node::Node;
+use crate::publication::Draft;
 use crate::publish::{Author, Submission};
 
 /// How long an indicator lasts without being renewed.
@@ -125,7 +126,11 @@ async fn say_stopped(node: &Node, identity: &Identity, connection: ConnectionId,
         timestamp: None,
     };
     // The right to start was checked; nothing may forbid the end.
-    if let Err(error) = node.publish_as(Author::Library, submission, Some(connection)).await {
+    let published = async {
+        let draft = node.draft(Author::Library, submission).await?;
+        node.publish_draft(Draft { except: Some(connection), ..draft }).await
+    };
+    if let Err(error) = published.await {
         tracing::debug!(code = %error.code, "typing could not be ended");
     }
 }
