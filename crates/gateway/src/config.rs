@@ -127,6 +127,8 @@ pub struct Config {
     pub message_timeout: Duration,
     /// Bytes waiting for one connection before it is closed as too slow.
     pub max_queue_bytes: usize,
+    /// How long a connection may take nothing of what waits for it.
+    pub stall_timeout: Duration,
     /// Rooms that a connection may be in.
     pub max_rooms: usize,
     /// Rooms in one request or event.
@@ -234,6 +236,8 @@ impl Config {
             message_timeout: Duration::from_secs(10),
             // Sixteen of the largest events, or several seconds of a busy room.
             max_queue_bytes: 1 << 20,
+            // Longer than a handover between cells; who comes back later resumes.
+            stall_timeout: Duration::from_secs(10),
             max_rooms: 128,
             max_rooms_per_message: 128,
             max_connections: None,

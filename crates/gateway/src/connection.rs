@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use crate::auth::{BadToken, Identity};
 use crate::frame::Frame;
-use crate::heartbeat::{Deadlines, Due};
+use crate::heartbeat::{Deadlines, Due, Open};
 use crate::node::Node;
 use crate::outbox::{Closing, Outbox};
 use crate::session::{Incoming, Outcome, Session};
@@ -123,6 +123,9 @@ impl<W: Wire> Connection<W> {
     async fn end(&mut self, end: End) -> CloseCode {
         match end {
             End::Close(closing) => {
+                if closing.code == CloseCode::SlowConsumer {
+                    self.node.metrics.connection_error(closing.code.reason());
+                }
                 self.close(closing).await;
                 closing.code
             }
@@ -165,6 +168,9 @@ impl<W: Wire> Connection<W> {
         }
         if taken.is_broken {
             return Some(self.lost("io"));
+        }
+        if taken.has_stalled {
+            self.schedule();
         }
         self.has_hole |= taken.has_hole;
         self.begin_repair();
@@ -245,7 +251,7 @@ impl<W: Wire> Connection<W> {
     fn on_time(&mut self) -> Option<End> {
         self.outbox.rest();
         let close = |code| Some(End::Close(Closing { code, retry_after_ms: Some(0) }));
-        while let Some(due) = self.deadlines.due(self.socket.incomplete_since()) {
+        while let Some(due) = self.deadlines.due(self.open()) {
             match due {
                 Due::Ping => self.outbox.ping(),
                 Due::Expiring(expires_at) => {
@@ -255,6 +261,7 @@ impl<W: Wire> Connection<W> {
                 // During a request nothing is read; a peer that takes its replay is not silent.
                 Due::Idle if self.under_way.is_some() && self.outbox.take_progress() => self.deadlines.seen(),
                 Due::Idle => return close(CloseCode::HeartbeatTimeout),
+                Due::Stalled => return close(CloseCode::SlowConsumer),
                 Due::Message => return close(CloseCode::ProtocolError),
                 Due::Aged => return close(CloseCode::Rebalance),
                 Due::Expired => return close(CloseCode::TokenExpired),
@@ -275,11 +282,15 @@ impl<W: Wire> Connection<W> {
         None
     }
 
+    fn open(&self) -> Open {
+        Open { incomplete_since: self.socket.incomplete_since(), stalled_since: self.outbox.stalled_since() }
+    }
+
     /// Makes sure that the wheel rings for the next deadline. One entry does for all: an earlier one looks for itself.
     fn schedule(&mut self) {
         let now = Instant::now();
         let typing = self.session.as_ref().and_then(|session| session.typing_ends_at());
-        let next = self.deadlines.next(self.socket.incomplete_since());
+        let next = self.deadlines.next(self.open());
         let next = typing.map_or(next, |typing| typing.min(next));
         if self.rings_at.is_none_or(|rings_at| rings_at <= now || next < rings_at) {
             self.rings_at = Some(next);

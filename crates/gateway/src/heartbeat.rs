@@ -24,6 +24,8 @@ pub(crate) enum Due {
     Authentication,
     /// A message was begun and not completed.
     Message,
+    /// The client takes nothing of what waits for it.
+    Stalled,
     /// Nothing came for too long.
     Idle,
     /// The token is over, and the grace behind it.
@@ -36,12 +38,22 @@ pub(crate) enum Due {
     Ping,
 }
 
+/// What has begun and must come to an end.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Open {
+    /// Since when a message of the client is incomplete.
+    pub incomplete_since: Option<Instant>,
+    /// Since when the client takes nothing of what waits for it.
+    pub stalled_since: Option<Instant>,
+}
+
 /// The deadlines of one connection.
 #[derive(Debug)]
 pub(crate) struct Deadlines {
     ping_interval: Duration,
     idle_timeout: Duration,
     message_timeout: Duration,
+    stall_timeout: Duration,
     last_seen: Instant,
     ping_at: Instant,
     authenticate_by: Option<Instant>,
@@ -62,6 +74,7 @@ impl Deadlines {
             ping_interval: config.ping_interval,
             idle_timeout: config.idle_timeout,
             message_timeout: config.message_timeout,
+            stall_timeout: config.stall_timeout,
             last_seen: now,
             ping_at: now + jittered(config.ping_interval),
             authenticate_by: Some(now + config.auth_timeout),
@@ -92,13 +105,16 @@ impl Deadlines {
     }
 
     /// What is due, the gravest first. A ping and a notice are due once.
-    pub(crate) fn due(&mut self, incomplete_since: Option<Instant>) -> Option<Due> {
+    pub(crate) fn due(&mut self, Open { incomplete_since, stalled_since }: Open) -> Option<Due> {
         let now = Instant::now();
         if self.expiry.is_some_and(|(at, _)| at + EXPIRY_GRACE <= now) {
             return Some(Due::Expired);
         }
         if self.authenticate_by.is_some_and(|at| at <= now) {
             return Some(Due::Authentication);
+        }
+        if stalled_since.is_some_and(|since| since + self.stall_timeout <= now) {
+            return Some(Due::Stalled);
         }
         if self.last_seen + self.idle_timeout <= now {
             return Some(Due::Idle);
@@ -124,11 +140,12 @@ impl Deadlines {
 
     /// When to look again.
     #[must_use]
-    pub(crate) fn next(&self, incomplete_since: Option<Instant>) -> Instant {
+    pub(crate) fn next(&self, Open { incomplete_since, stalled_since }: Open) -> Instant {
         let expiry = self
             .expiry
             .map(|(at, is_told)| if is_told { at + EXPIRY_GRACE } else { at.checked_sub(EXPIRY_NOTICE).unwrap_or(at) });
         let message = incomplete_since.map(|since| since + self.message_timeout);
+        let stall = stalled_since.map(|since| since + self.stall_timeout);
         [
             Some(self.last_seen + self.idle_timeout),
             Some(self.ping_at),
@@ -136,6 +153,7 @@ impl Deadlines {
             self.ends_at,
             expiry,
             message,
+            stall,
         ]
         .into_iter()
         .flatten()
@@ -159,7 +177,7 @@ mod tests {
 
     async fn due_after(deadlines: &mut Deadlines, seconds: u64) -> Vec<Due> {
         tokio::time::advance(Duration::from_secs(seconds)).await;
-        std::iter::from_fn(|| deadlines.due(None)).take(4).collect()
+        std::iter::from_fn(|| deadlines.due(Open::default())).take(4).collect()
     }
 
     #[tokio::test(start_paused = true)]
@@ -177,7 +195,7 @@ mod tests {
         assert_eq!(due_after(&mut deadlines, 25).await, []);
         assert_eq!(due_after(&mut deadlines, 1).await[0], Due::Idle);
         deadlines.seen();
-        assert_ne!(deadlines.due(None), Some(Due::Idle));
+        assert_ne!(deadlines.due(Open::default()), Some(Due::Idle));
     }
 
     #[tokio::test(start_paused = true)]
@@ -194,7 +212,7 @@ mod tests {
         assert_eq!(due_after(&mut deadlines, 69).await, []);
         assert_eq!(due_after(&mut deadlines, 1).await[0], Due::Expired);
         deadlines.authenticated(timestamp(1300), timestamp(1110));
-        assert_eq!(deadlines.due(None), None, "another token is another time");
+        assert_eq!(deadlines.due(Open::default()), None, "another token is another time");
     }
 
     #[tokio::test(start_paused = true)]
@@ -206,10 +224,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_for_ten_seconds_is_too_slow() {
+        let mut deadlines = Deadlines::new(&Config::serve());
+        deadlines.authenticated(timestamp(100_000), timestamp(0));
+        let stalled = Open { incomplete_since: None, stalled_since: Some(Instant::now()) };
+        tokio::time::advance(Duration::from_secs(9)).await;
+        assert_eq!(deadlines.due(stalled), None);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(deadlines.due(stalled), Some(Due::Stalled));
+        assert!(deadlines.next(stalled) <= Instant::now());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_message_must_be_complete_in_ten_seconds() {
         let mut deadlines = Deadlines::new(&Config::serve());
         deadlines.authenticated(timestamp(100_000), timestamp(0));
-        let begun = Some(Instant::now());
+        let begun = Open { incomplete_since: Some(Instant::now()), stalled_since: None };
         tokio::time::advance(Duration::from_secs(10)).await;
         assert_eq!(deadlines.due(begun), Some(Due::Message));
         assert!(deadlines.next(begun) <= Instant::now());
