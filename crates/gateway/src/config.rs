@@ -236,8 +236,8 @@ impl Config {
             message_timeout: Duration::from_secs(10),
             // Sixteen of the largest events, or several seconds of a busy room.
             max_queue_bytes: 1 << 20,
-            // Longer than a handover between cells; who comes back later resumes.
-            stall_timeout: Duration::from_secs(10),
+            // Longer than a handover between cells; with the time to close, ten seconds. Who comes back later resumes.
+            stall_timeout: Duration::from_secs(8),
             max_rooms: 128,
             max_rooms_per_message: 128,
             max_connections: None,

@@ -31,6 +31,10 @@ pub(crate) use wire::{Bare, Piped, Wire};
 /// How long a closing connection may take to read what is left for it and to answer the close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Control frames that are looked at before all others have their turn: answering them waits for nothing, so a flood of pings
+/// would have a processor for itself. An honest client sends one now and then.
+const CONTROLS: u32 = 16;
+
 /// A request under way gives the session back with its outcome.
 pub(crate) type UnderWay = BoxFuture<'static, (Box<Session>, Outcome)>;
 
@@ -64,6 +68,8 @@ pub(crate) struct Connection<W> {
     under_way: Option<UnderWay>,
     /// Whether the hub has put the connection on hold for missing events, and nothing was done about it yet.
     has_hole: bool,
+    /// Control frames since others had their turn.
+    controls: u32,
 }
 
 /// What a connection begins with, as its first request.
@@ -107,6 +113,7 @@ impl<W: Wire> Connection<W> {
             session: None,
             under_way: Some(begin),
             has_hole: false,
+            controls: 0,
         })
     }
 
@@ -143,6 +150,10 @@ impl<W: Wire> Connection<W> {
             };
             if let Some(end) = end {
                 return end;
+            }
+            if self.controls >= CONTROLS {
+                self.controls = 0;
+                tokio::task::yield_now().await;
             }
         }
     }
@@ -211,6 +222,7 @@ impl<W: Wire> Connection<W> {
             }
             Io::Binary(bytes) => (Incoming::Binary(bytes.len()), bytes.len()),
             Io::Control => {
+                self.controls += 1;
                 self.deadlines.seen();
                 return None;
             }

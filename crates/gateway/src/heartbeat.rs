@@ -224,11 +224,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_nothing_for_ten_seconds_is_too_slow() {
+    async fn who_takes_nothing_for_eight_seconds_is_too_slow() {
         let mut deadlines = Deadlines::new(&Config::serve());
         deadlines.authenticated(timestamp(100_000), timestamp(0));
         let stalled = Open { incomplete_since: None, stalled_since: Some(Instant::now()) };
-        tokio::time::advance(Duration::from_secs(9)).await;
+        tokio::time::advance(Duration::from_secs(7)).await;
         assert_eq!(deadlines.due(stalled), None);
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(deadlines.due(stalled), Some(Due::Stalled));

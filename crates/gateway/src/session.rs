@@ -42,8 +42,7 @@ const MOST_INVALID: u32 = 50;
 /// How long a client is told to wait when its user has too many connections: one of them may have ended by then.
 const TOO_MANY_CONNECTIONS_MS: u64 = 5000;
 
-/// A message from the client.
-#[derive(Debug)]
+/// A message from the client. It may be a token, so it shows nothing of itself.
 pub(crate) enum Incoming {
     /// Text, as it came.
     Text(String),

@@ -213,7 +213,7 @@ settings! {
     MAX_MESSAGE_BYTES, "65536", "bytes in a client's message and in an event's payload", |config, value| config.max_message_bytes = number(value, 256, 16 << 20)?;
     MESSAGE_TIMEOUT_MS, "10000", "how long a message may take from its first byte to its last", |config, value| config.message_timeout = nonzero(value, Unit::Millis)?;
     MAX_QUEUE_BYTES, "1048576", "bytes waiting for one connection before it is closed as too slow", |config, value| config.max_queue_bytes = number(value, 1024, 1 << 30)?;
-    STALL_TIMEOUT_MS, "10000", "how long a connection may take nothing of what waits for it before it is closed as too slow", |config, value| config.stall_timeout = nonzero(value, Unit::Millis)?;
+    STALL_TIMEOUT_MS, "8000", "how long a connection may take nothing of what waits for it before it is closed as too slow", |config, value| config.stall_timeout = nonzero(value, Unit::Millis)?;
     MAX_ROOMS, "128", "rooms that a connection may be in", |config, value| config.max_rooms = number(value, 1, 10_000)?;
     MAX_ROOMS_PER_MESSAGE, "128", "rooms in one request or event, at most 128", |config, value| config.max_rooms_per_message = number(value, 1, 128)?;
     MAX_CONNECTIONS, "what the limit of open files allows", "connections at a time", |config, value| config.max_connections = Some(number(value, 1, 10_000_000)?);
