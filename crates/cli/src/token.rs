@@ -35,7 +35,9 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<(), Failure> {
 }
 
 fn flags(command: Command) -> Command {
-    configuration::flags_for(dev_secret::flag(command), |name| name.starts_with("JWT_") || name == "ROOM_ACCESS")
+    configuration::flags_for(dev_secret::flag(command), |name| {
+        name.starts_with("JWT_") || name == "ROOM_ACCESS" || name == "ACCESS_URL"
+    })
 }
 
 /// The token of the command line, or of standard input for `-`.

@@ -60,7 +60,13 @@ mod tests {
     use crate::presence::Wish;
 
     fn limits(max_rooms_per_message: u64, max_message_bytes: u64) -> Limits {
-        Limits { messages_per_minute: 100, max_message_bytes, max_rooms: 1000, max_rooms_per_message }
+        Limits {
+            messages_per_minute: 100,
+            max_message_bytes,
+            max_rooms: 1000,
+            max_rooms_per_message,
+            rates: BTreeMap::new(),
+        }
     }
 
     #[test]

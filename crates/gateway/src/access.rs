@@ -92,6 +92,17 @@ pub fn is_allowed(policy: RoomAccess, identity: &Identity, room: &Room, operatio
     decide(policy, identity, room, operation).is_allowed()
 }
 
+/// What a back end is asked about it when the token does not allow it; `None`: nothing.
+#[must_use]
+pub fn question(room: &Room, operation: &Operation) -> Option<Operation> {
+    match operation {
+        Operation::Admin => None,
+        // Whoever may subscribe may type, and has been asked about already.
+        _ if is_typing(room, operation) => Some(Operation::Subscribe),
+        _ => Some(operation.clone()),
+    }
+}
+
 /// Whether the identity may say who did what: only a token that publishes everything to the room speaks for others.
 #[must_use]
 pub fn may_speak_for_others(identity: &Identity, room: &Room) -> bool {

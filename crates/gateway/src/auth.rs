@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::config::{Config, InvalidConfig};
+use crate::limits::Raised;
 use crate::outbound;
 use jwks::Jwks;
 use keys::{Key, Keys};
@@ -37,6 +38,8 @@ pub struct Identity {
     pub email: Box<str>,
     /// What the token grants; `None` when it does not say.
     pub grants: Option<Grants>,
+    /// What limits the token raises.
+    pub raised: Raised,
     /// When the token runs out.
     pub expires_at: Timestamp,
     /// How the token is told from the user's others.
@@ -91,6 +94,7 @@ struct Claims {
     jti: Option<serde_json::Value>,
     email: Option<serde_json::Value>,
     grants: Option<serde_json::Value>,
+    limits: Option<serde_json::Value>,
 }
 
 /// What is written into a token that the gateway mints.
@@ -138,7 +142,8 @@ impl Identity {
     #[cfg(any(test, feature = "probe"))]
     pub(crate) fn of(user: UserId, grants: Option<Grants>) -> Self {
         let expires_at = Timestamp::from_millis(i64::from(u32::MAX) * 1000).expect("a time");
-        Self { user, email: Box::default(), grants, expires_at, token: TokenMark::default() }
+        let raised = Raised::default();
+        Self { user, email: Box::default(), grants, raised, expires_at, token: TokenMark::default() }
     }
 }
 
@@ -286,8 +291,10 @@ impl Authenticator {
         let user = claims.sub.as_ref().and_then(text).and_then(|sub| sub.parse().ok()).ok_or(BadToken::Claim("sub"))?;
         let email = claims.email.as_ref().map_or(Some(Box::default()), text).ok_or(BadToken::Claim("email"))?;
         let grants = claims.grants.map(serde_json::from_value).transpose().map_err(|_| BadToken::Claim("grants"))?;
+        let raised = claims.limits.as_ref().map_or(Some(Raised::default()), Raised::read);
+        let raised = raised.ok_or(BadToken::Claim("limits"))?;
         let id = claims.jti.as_ref().map(|jti| text(jti).ok_or(BadToken::Claim("jti"))).transpose()?;
-        Ok(Identity { user, email, grants, expires_at: exp, token: TokenMark { issued_at, id } })
+        Ok(Identity { user, email, grants, raised, expires_at: exp, token: TokenMark { issued_at, id } })
     }
 
     /// A token for the user.

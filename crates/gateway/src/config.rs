@@ -2,7 +2,6 @@
 //!
 //! Owns the values once they are valid. Where they come from (flags, environment, a TOML file) is [`settings`](crate::settings).
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,9 +10,12 @@ use ipnet::IpNet;
 
 use crate::auth::Authenticator;
 use crate::broker::redis as shared;
+use crate::callback;
 use crate::clock::Clock;
+use crate::limits::Limits;
 use crate::origin::Origin;
 use crate::per_kind::PerKind;
+pub use crate::secret::{RedisSentinels, Secret};
 
 /// Whether the gateway serves a developer's own machine or the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,56 +42,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
-}
-
-/// The example of the original's documentation, which is copied from there, also with something behind it.
-const EXAMPLE: &[u8] = b"your-secret-key";
-
-/// The secret that signs HS256 tokens. Shows nothing of itself in logs.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Vec<u8>);
-
-impl Secret {
-    /// The fewest bytes that HS256 may have (RFC 7518 section 3.2).
-    pub const MIN_BYTES: usize = 32;
-
-    /// A secret from its bytes; whether they suffice is checked by [`Config::validate`].
-    #[must_use]
-    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
-        Self(bytes.into())
-    }
-
-    /// The bytes.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// Why it is no secret, in words that do not show it.
-    fn weakness(&self) -> Option<String> {
-        let expected = "expected a secret of at least 32 bytes";
-        if self.0.len() < Self::MIN_BYTES {
-            return Some(format!("found {} bytes; {expected}", self.0.len()));
-        }
-        let is_example = self.0.starts_with(EXAMPLE);
-        is_example.then(|| format!("found the example of a documentation; {expected} that nobody else knows"))
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("(secret)")
-    }
-}
-
-/// Addresses of sentinels. They may hold passwords, so they show nothing of themselves in logs.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct RedisSentinels(pub Vec<String>);
-
-impl fmt::Debug for RedisSentinels {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "({} sentinels)", self.0.len())
-    }
 }
 
 /// Everything that can be configured. [`Config::dev`] and [`Config::serve`] are the two starting points.
@@ -119,6 +71,14 @@ pub struct Config {
     pub frontend_url: Option<Vec<Origin>>,
     /// What a token without grants may do.
     pub room_access: RoomAccess,
+    /// Who is asked about rooms that a token does not decide; `None`: nobody.
+    pub access_url: Option<String>,
+    /// What the gateway says to prove itself there.
+    pub access_token: Option<Secret>,
+    /// How long an answer may take.
+    pub access_timeout: Duration,
+    /// How long an answer counts.
+    pub access_ttl: Duration,
     /// Kinds of room beside the built-in ones.
     pub room_kinds: Vec<String>,
     /// Address of Redis, for several nodes: `redis://user:password@host:port/db`, or `rediss://`. It may hold a password.
@@ -155,6 +115,8 @@ pub struct Config {
     pub messages_per_minute: u32,
     /// That window.
     pub message_window: Duration,
+    /// What else a connection, a user and an address may do in a time.
+    pub limits: Limits,
     /// Failed authentications of an address in a minute.
     pub auth_attempts_per_minute: u32,
     /// How long a connection may stay unauthenticated.
@@ -165,6 +127,8 @@ pub struct Config {
     pub message_timeout: Duration,
     /// Bytes waiting for one connection before it is closed as too slow.
     pub max_queue_bytes: usize,
+    /// How long a connection may take nothing of what waits for it.
+    pub stall_timeout: Duration,
     /// Rooms that a connection may be in.
     pub max_rooms: usize,
     /// Rooms in one request or event.
@@ -238,6 +202,11 @@ impl Config {
             query_token: true,
             frontend_url: None,
             room_access: RoomAccess::Grants,
+            access_url: None,
+            access_token: None,
+            // A person waits for it.
+            access_timeout: Duration::from_secs(2),
+            access_ttl: Duration::from_secs(60),
             room_kinds: Vec::new(),
             redis_url: None,
             redis_ca: None,
@@ -260,12 +229,15 @@ impl Config {
             revocation_ttl: Duration::from_secs(30 * 24 * 3600),
             messages_per_minute: 100,
             message_window: Duration::from_secs(60),
+            limits: Limits::default(),
             auth_attempts_per_minute: 10,
             auth_timeout: Duration::from_secs(10),
             max_message_bytes: 64 << 10,
             message_timeout: Duration::from_secs(10),
             // Sixteen of the largest events, or several seconds of a busy room.
             max_queue_bytes: 1 << 20,
+            // Longer than a handover between cells; with the time to close, ten seconds. Who comes back later resumes.
+            stall_timeout: Duration::from_secs(8),
             max_rooms: 128,
             max_rooms_per_message: 128,
             max_connections: None,
@@ -345,6 +317,7 @@ impl Config {
                 return problem(key, &weakness);
             }
         }
+        callback::Target::of(self)?;
         Authenticator::new(self, Clock::system()).map(drop)
     }
 

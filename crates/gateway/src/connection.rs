@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use crate::auth::{BadToken, Identity};
 use crate::frame::Frame;
-use crate::heartbeat::{Deadlines, Due};
+use crate::heartbeat::{Deadlines, Due, Open};
 use crate::node::Node;
 use crate::outbox::{Closing, Outbox};
 use crate::session::{Incoming, Outcome, Session};
@@ -30,6 +30,10 @@ pub(crate) use wire::{Bare, Piped, Wire};
 
 /// How long a closing connection may take to read what is left for it and to answer the close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Control frames that are looked at before all others have their turn: answering them waits for nothing, so a flood of pings
+/// would have a processor for itself. An honest client sends one now and then.
+const CONTROLS: u32 = 16;
 
 /// A request under way gives the session back with its outcome.
 pub(crate) type UnderWay = BoxFuture<'static, (Box<Session>, Outcome)>;
@@ -64,6 +68,8 @@ pub(crate) struct Connection<W> {
     under_way: Option<UnderWay>,
     /// Whether the hub has put the connection on hold for missing events, and nothing was done about it yet.
     has_hole: bool,
+    /// Control frames since others had their turn.
+    controls: u32,
 }
 
 /// What a connection begins with, as its first request.
@@ -107,6 +113,7 @@ impl<W: Wire> Connection<W> {
             session: None,
             under_way: Some(begin),
             has_hole: false,
+            controls: 0,
         })
     }
 
@@ -123,6 +130,9 @@ impl<W: Wire> Connection<W> {
     async fn end(&mut self, end: End) -> CloseCode {
         match end {
             End::Close(closing) => {
+                if closing.code == CloseCode::SlowConsumer {
+                    self.node.metrics.connection_error(closing.code.reason());
+                }
                 self.close(closing).await;
                 closing.code
             }
@@ -140,6 +150,10 @@ impl<W: Wire> Connection<W> {
             };
             if let Some(end) = end {
                 return end;
+            }
+            if self.controls >= CONTROLS {
+                self.controls = 0;
+                tokio::task::yield_now().await;
             }
         }
     }
@@ -165,6 +179,9 @@ impl<W: Wire> Connection<W> {
         }
         if taken.is_broken {
             return Some(self.lost("io"));
+        }
+        if taken.has_stalled {
+            self.schedule();
         }
         self.has_hole |= taken.has_hole;
         self.begin_repair();
@@ -203,8 +220,9 @@ impl<W: Wire> Connection<W> {
                 let bytes = text.len();
                 (Incoming::Text(text), bytes)
             }
-            Io::Binary(bytes) => (Incoming::Binary, bytes.len()),
+            Io::Binary(bytes) => (Incoming::Binary(bytes.len()), bytes.len()),
             Io::Control => {
+                self.controls += 1;
                 self.deadlines.seen();
                 return None;
             }
@@ -245,7 +263,7 @@ impl<W: Wire> Connection<W> {
     fn on_time(&mut self) -> Option<End> {
         self.outbox.rest();
         let close = |code| Some(End::Close(Closing { code, retry_after_ms: Some(0) }));
-        while let Some(due) = self.deadlines.due(self.socket.incomplete_since()) {
+        while let Some(due) = self.deadlines.due(&self.node.config, self.open()) {
             match due {
                 Due::Ping => self.outbox.ping(),
                 Due::Expiring(expires_at) => {
@@ -255,6 +273,7 @@ impl<W: Wire> Connection<W> {
                 // During a request nothing is read; a peer that takes its replay is not silent.
                 Due::Idle if self.under_way.is_some() && self.outbox.take_progress() => self.deadlines.seen(),
                 Due::Idle => return close(CloseCode::HeartbeatTimeout),
+                Due::Stalled => return close(CloseCode::SlowConsumer),
                 Due::Message => return close(CloseCode::ProtocolError),
                 Due::Aged => return close(CloseCode::Rebalance),
                 Due::Expired => return close(CloseCode::TokenExpired),
@@ -275,11 +294,15 @@ impl<W: Wire> Connection<W> {
         None
     }
 
+    fn open(&self) -> Open {
+        Open { incomplete_since: self.socket.incomplete_since(), stalled_since: self.outbox.stalled_since() }
+    }
+
     /// Makes sure that the wheel rings for the next deadline. One entry does for all: an earlier one looks for itself.
     fn schedule(&mut self) {
         let now = Instant::now();
         let typing = self.session.as_ref().and_then(|session| session.typing_ends_at());
-        let next = self.deadlines.next(self.socket.incomplete_since());
+        let next = self.deadlines.next(&self.node.config, self.open());
         let next = typing.map_or(next, |typing| typing.min(next));
         if self.rings_at.is_none_or(|rings_at| rings_at <= now || next < rings_at) {
             self.rings_at = Some(next);
@@ -350,7 +373,7 @@ mod tests {
     /// and these are the last before the next one; an `Arc` has 16 bytes of its own.
     #[test]
     fn an_idle_connection_holds_no_more_than_it_did() {
-        assert!(size_of::<Connection<Bare>>() <= 320, "{}", size_of::<Connection<Bare>>());
+        assert!(size_of::<Connection<Bare>>() <= 256, "{}", size_of::<Connection<Bare>>());
         assert!(size_of::<Session>() <= 224, "{}", size_of::<Session>());
         assert!(size_of::<Outbox>() <= 192 - 16, "{}", size_of::<Outbox>());
         assert!(future_size(Connection::run) <= 160, "{}", future_size(Connection::run));

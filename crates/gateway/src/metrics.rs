@@ -30,12 +30,29 @@ struct ByReason {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByLimit {
-    limit: &'static str,
+    scope: &'static str,
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByAnswer {
+    answer: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByEnd {
     end: &'static str,
+}
+
+/// Calls of the back end, for who makes them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AccessCalls(Family<ByAnswer, Counter>);
+
+impl AccessCalls {
+    /// One was answered so.
+    pub(crate) fn count(&self, answer: &'static str) {
+        self.0.get_or_create(&ByAnswer { answer }).inc();
+    }
 }
 
 /// The counters of one gateway.
@@ -63,6 +80,8 @@ pub(crate) struct Metrics {
     connection_errors: Family<ByReason, Counter>,
     rate_limited: Family<ByLimit, Counter>,
     holes: Family<ByEnd, Counter>,
+    /// Calls of `ACCESS_URL`.
+    pub access_calls: AccessCalls,
     /// Messages on the bus between nodes that were none of this version.
     pub bus_messages_ignored: Counter,
 }
@@ -87,6 +106,7 @@ impl Metrics {
             connection_errors: Family::default(),
             rate_limited: Family::default(),
             holes: Family::default(),
+            access_calls: AccessCalls::default(),
             bus_messages_ignored: Counter::default(),
             registry: Registry::default(),
         };
@@ -104,7 +124,11 @@ impl Metrics {
         let sizes = Sizes(traffic());
         registry.register_with_unit("message_size", "Size of WebSocket messages, by direction", Unit::Bytes, sizes);
         registry.register("errors", "Error answers, by code", metrics.errors.clone());
-        registry.register("rate_limited", "Refusals over a rate limit, by limit", metrics.rate_limited.clone());
+        registry.register(
+            "rate_limited",
+            "Refusals over a limit, by whose limit it is and of what",
+            metrics.rate_limited.clone(),
+        );
         registry.register("auth_failures", "Failed authentications", metrics.auth_failures.clone());
         registry.register(
             "heartbeat_timeouts",
@@ -116,6 +140,7 @@ impl Metrics {
             "Holes in a connection's events, by how they ended: filled from history, or told as a gap",
             metrics.holes.clone(),
         );
+        registry.register("access_calls", "Calls of ACCESS_URL, by their answer", metrics.access_calls.0.clone());
         registry.register(
             "bus_messages_ignored",
             "Messages from other nodes that were not understood",
@@ -159,9 +184,9 @@ impl Metrics {
         self.connection_errors.get_or_create(&ByReason { reason }).inc();
     }
 
-    /// Something was refused over a rate limit: "messages" or "authentications".
-    pub(crate) fn rate_limited(&self, limit: &'static str) {
-        self.rate_limited.get_or_create(&ByLimit { limit }).inc();
+    /// Something of that kind was refused over a limit of a connection, a user, an address or the node.
+    pub(crate) fn rate_limited(&self, scope: &'static str, kind: &'static str) {
+        self.rate_limited.get_or_create(&ByLimit { scope, kind }).inc();
     }
 
     /// Events were lost between broker and connection, and were filled in or told as a gap.

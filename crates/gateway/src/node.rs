@@ -6,6 +6,8 @@
 mod census;
 mod cluster;
 mod delivery;
+mod parts;
+mod rights;
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -15,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use roomcast_protocol::server::ErrorPayload;
-use roomcast_protocol::{ErrorCode, Published, Room, UserId};
+use roomcast_protocol::{ErrorCode, Room, UserId};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -24,25 +26,25 @@ use tokio_util::task::TaskTracker;
 use crate::address;
 use crate::auth::{Authenticator, BadToken, Identity, TokenMark};
 use crate::broker::memory::MemoryBroker;
-use crate::broker::redis as shared;
-use crate::broker::{Broker, DELIVER_QUEUE, Deliver, Unavailable};
+use crate::broker::{Broker, DELIVER_QUEUE, Unavailable};
+use crate::callback::Callback;
 use crate::clock::Clock;
-use crate::cluster::{self as nodes, Cluster};
+use crate::cluster::Cluster;
 use crate::config::{Config, InvalidConfig};
 use crate::hub::{ConnectionId, Hub, MemberKey};
+use crate::limits::meters::Meters;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::presence::Presence;
 use crate::presence::audience::Audience;
-use crate::presence::memory::MemoryPresence;
-use crate::presence::redis as shared_presence;
 use crate::publication::Publication;
-use crate::publish::{self, Author, Submission};
 use crate::rate_limit::{Bucket, FixedWindow, RateLimiter, Usage, Verdict};
 use crate::revocation::Revocations;
 use crate::wheel::Wheel;
 use census::Census;
 pub(crate) use census::Refused;
+use parts::Parts;
+pub(crate) use rights::undecided;
 
 /// How often the broker forgets what is too old.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -79,8 +81,12 @@ pub(crate) struct Node {
     auth_failures: RateLimiter<IpAddr>,
     /// Paces upgrades, so that a wave of them does not drown the node.
     accepts: Option<Bucket>,
+    /// What connections, users and addresses have used of their limits.
+    pub(crate) meters: Meters,
     registry: Mutex<HashMap<ConnectionId, Arc<Handle>>>,
     census: Census,
+    /// Who is asked about what tokens do not decide; `None`: nobody.
+    pub(crate) callback: Option<Arc<Callback>>,
     is_draining: AtomicBool,
     is_refusing: AtomicBool,
     /// Connections and the node's own tasks; what shutdown waits for.
@@ -104,43 +110,10 @@ pub(crate) struct Handle {
 
 /// A connection's entry. Dropping it reports its end.
 pub(crate) struct Admission {
-    node: Arc<Node>,
+    pub(crate) node: Arc<Node>,
     pub(crate) handle: Arc<Handle>,
-    /// As limits see it.
-    address: IpAddr,
-}
-
-/// What is chosen by the configuration: everything of one process, or shared by several.
-struct Parts {
-    broker: Arc<dyn Broker>,
-    presence: Arc<dyn Presence>,
-    audience: Arc<Audience>,
-    cluster: Option<(Cluster, mpsc::Receiver<Vec<u8>>)>,
-}
-
-impl Parts {
-    fn embedded(config: &Config, audience: Arc<Audience>, broker: Arc<dyn Broker>) -> Self {
-        let presence = Arc::new(MemoryPresence::new(config, audience.clone()));
-        Self { broker, presence, audience, cluster: None }
-    }
-
-    fn shared(
-        config: &Config,
-        audience: Arc<Audience>,
-        deliver: Deliver,
-        metrics: &Metrics,
-    ) -> Result<Self, InvalidConfig> {
-        let (cluster, said) = mpsc::channel(nodes::QUEUE);
-        let ignored = metrics.bus_messages_ignored.clone();
-        let inbox = shared::Inbox { deliver, audience: audience.clone(), cluster, ignored: ignored.clone() };
-        let connections = Arc::new(shared::Connections::new(config, inbox)?);
-        Ok(Self {
-            broker: Arc::new(shared::RedisBroker::over(connections.clone())),
-            presence: Arc::new(shared_presence::RedisPresence::new(config, connections.clone(), audience.clone())),
-            audience,
-            cluster: Some((Cluster::new(connections, ignored), said)),
-        })
-    }
+    /// Where the client is, as far as the gateway believes it.
+    pub(crate) address: IpAddr,
 }
 
 impl Node {
@@ -182,10 +155,13 @@ impl Node {
         publications: mpsc::Receiver<Arc<Publication>>,
     ) -> Result<Arc<Self>, InvalidConfig> {
         let (cluster, said) = parts.cluster.unzip();
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let node = Arc::new(Self {
             authenticator: Authenticator::new(&config, clock.clone())?,
             accepts: config.accept_rate.map(Bucket::new),
             auth_failures: RateLimiter::new(config.auth_attempts_per_minute, AUTH_WINDOW),
+            meters: Meters::new(config.limits),
+            callback: Callback::new(&config, &metrics, &tasks, &stop)?,
             census: Census::new(&config, config.max_connections.unwrap_or(max_connections)),
             config,
             clock,
@@ -201,8 +177,8 @@ impl Node {
             registry: Mutex::default(),
             is_draining: AtomicBool::new(false),
             is_refusing: AtomicBool::new(false),
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            tasks,
+            stop,
         });
         node.spawn(|node| node.deliver(publications));
         node.spawn(|node| async move { node.wheel.run().await });
@@ -259,29 +235,11 @@ impl Node {
             interval.tick().await;
             self.broker.sweep();
             self.revocations.sweep(self.clock.now());
+            self.meters.sweep();
+            if let Some(callback) = &self.callback {
+                callback.sweep();
+            }
         }
-    }
-
-    /// Checks and publishes an event.
-    ///
-    /// # Errors
-    /// The answer for the publisher.
-    pub(crate) async fn publish(&self, author: Author<'_>, submission: Submission) -> Result<Published, ErrorPayload> {
-        self.publish_as(author, submission, None).await
-    }
-
-    /// The same, and leaves out a connection that the author's kind does not name.
-    pub(crate) async fn publish_as(
-        &self,
-        author: Author<'_>,
-        submission: Submission,
-        except: Option<ConnectionId>,
-    ) -> Result<Published, ErrorPayload> {
-        let mut draft = publish::draft(&self.config, author, submission, self.clock.now())?;
-        draft.except = draft.except.or(except);
-        let published = self.broker.publish(draft).await.map_err(unavailable)?;
-        self.metrics.published.inc();
-        Ok(published)
     }
 
     /// Checks a token that came from the address, and counts a failure there.
@@ -315,7 +273,7 @@ impl Node {
     pub(crate) fn auth_block(&self, address: IpAddr) -> Option<Duration> {
         let key = address::limit_key(address);
         self.auth_failures.is_limited(&key).then(|| {
-            self.metrics.rate_limited("authentications");
+            self.metrics.rate_limited("address", "authentications");
             self.auth_failures.reset_after(&key)
         })
     }
@@ -326,7 +284,7 @@ impl Node {
     /// How long it takes until one may.
     pub(crate) fn pace(&self) -> Result<(), Duration> {
         let paced = self.accepts.as_ref().map_or(Ok(()), Bucket::take);
-        paced.inspect_err(|_| self.metrics.rate_limited("upgrades"))
+        paced.inspect_err(|_| self.metrics.rate_limited("node", "upgrades"))
     }
 
     /// Mints tokens.
@@ -336,11 +294,10 @@ impl Node {
 
     /// Admits a connection of that address, unless it is one too many.
     pub(crate) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Admission, Refused> {
-        let address = address::limit_key(address);
-        self.census.admit(address).inspect_err(|refused| {
-            if *refused != Refused::Full {
-                self.metrics.rate_limited("connections");
-            }
+        self.census.admit(address::limit_key(address)).inspect_err(|refused| match refused {
+            Refused::Full => self.metrics.rate_limited("node", "connections"),
+            Refused::Unauthenticated => self.metrics.rate_limited("node", "unauthenticated"),
+            Refused::Address => self.metrics.rate_limited("address", "connections"),
         })?;
         let outbox = Arc::new(Outbox::new(self.config.max_queue_bytes));
         let id = ConnectionId::new();
@@ -364,7 +321,7 @@ impl Node {
         if is_counted {
             handle.set_token(identity);
         } else {
-            self.metrics.rate_limited("connections");
+            self.metrics.rate_limited("user", "connections");
         }
         is_counted
     }
@@ -384,10 +341,9 @@ impl Node {
         let now = Instant::now();
         let registry = self.registry();
         let clients = registry.values().filter(|handle| handle.user.get().is_some());
-        Usage::of(
-            clients.map(|handle| handle.messages().used(self.config.message_window, now)),
-            self.config.messages_per_minute,
-        )
+        // Whoever's token raises the limit uses at most all of it.
+        let (most, window) = (self.config.messages_per_minute, self.config.message_window);
+        Usage::of(clients.map(|handle| handle.messages().used(window, now).min(most)), most)
     }
 
     /// Forgets what a connection has used of its message limit. False when there is no such connection.
@@ -424,9 +380,9 @@ impl Node {
 }
 
 impl Handle {
-    /// Counts a message of the connection.
-    pub(crate) fn count_message(&self, config: &Config) -> Verdict {
-        self.messages().hit(config.messages_per_minute, config.message_window, Instant::now())
+    /// Counts a message of the connection, which may send so many in a window.
+    pub(crate) fn count_message(&self, most: u32, window: Duration) -> Verdict {
+        self.messages().hit(most, window, Instant::now())
     }
 
     /// The token in force.
@@ -457,7 +413,7 @@ impl Drop for Admission {
         self.node.broker.release(&rooms);
         self.node.registry().remove(&self.handle.id);
         self.node.metrics.connections.dec();
-        self.node.census.leave(self.address, self.handle.user.get());
+        self.node.census.leave(address::limit_key(self.address), self.handle.user.get());
     }
 }
 

@@ -15,6 +15,7 @@ use std::task::Poll;
 
 use roomcast_protocol::CloseCode;
 use tokio::net::tcp::OwnedWriteHalf;
+use tokio::time::Instant;
 
 use crate::frame::{Frame, Subject};
 use signal::Signal;
@@ -52,6 +53,8 @@ pub(crate) struct Taken {
     pub has_hole: bool,
     /// Whether a deadline may have passed.
     pub is_time: bool,
+    /// Whether the peer has begun not to take what waits.
+    pub has_stalled: bool,
     /// Whether somebody else found the socket broken.
     pub is_broken: bool,
 }
@@ -98,6 +101,12 @@ struct Queue {
     is_closed: bool,
     is_time: bool,
     has_hole: bool,
+    /// Whether the peer takes less than it gets.
+    is_stalled: bool,
+    /// Since when it has taken nothing at all.
+    stalled_since: Option<Instant>,
+    /// Whether the connection's task does not know of it yet, and so would not look in time.
+    has_stalled: bool,
 }
 
 impl Outbox {
@@ -210,6 +219,7 @@ impl Outbox {
             closing: queue.closing.take(),
             has_hole: std::mem::take(&mut queue.has_hole),
             is_time: std::mem::take(&mut queue.is_time),
+            has_stalled: std::mem::take(&mut queue.has_stalled),
             is_broken: queue.is_broken,
         }
     }
@@ -225,6 +235,11 @@ impl Outbox {
     /// Whether the peer took something since this was last asked: it lives, even if nothing of it is read at the moment.
     pub(crate) fn take_progress(&self) -> bool {
         std::mem::take(&mut self.lock().has_progressed)
+    }
+
+    /// Since when the peer has taken nothing of what waits for it.
+    pub(crate) fn stalled_since(&self) -> Option<Instant> {
+        self.lock().stalled_since
     }
 
     /// Waits until little is left to write: the pace of a replay is the socket's. Answers false when nothing is written any

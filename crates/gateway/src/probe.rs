@@ -10,6 +10,7 @@ use roomcast_protocol::http::EventBody;
 use roomcast_protocol::{Grants, Room, Timestamp, UserId};
 use tokio::sync::mpsc;
 
+use crate::access;
 use crate::auth::Identity;
 use crate::broker::Broker;
 use crate::broker::memory::MemoryBroker;
@@ -77,7 +78,12 @@ impl Probe {
     pub fn publish(&mut self) -> usize {
         let body: EventBody = serde_json::from_str(EVENT).expect("an event");
         let now = Timestamp::from_millis(1_760_000_000_000).expect("a time");
-        let draft = publish::draft(&self.config, Author::Http(&self.identity), body.into(), now).expect("allowed");
+        let author = Author::Http(&self.identity);
+        let checked = publish::check(&self.config, author, body.into()).expect("an event as it should be");
+        let may_publish =
+            |room| access::is_allowed(self.config.room_access, &self.identity, room, &checked.operation());
+        assert!(checked.rooms().iter().all(may_publish), "not allowed");
+        let draft = checked.stamp(author, now).expect("an event as it should be");
         self.broker.publish(draft).now_or_never().expect("no waiting").expect("no bound reached");
         let publication = self.publications.try_recv().expect("published");
         self.hub.deliver(&publication, &mut self.touched);

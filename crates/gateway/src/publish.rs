@@ -56,16 +56,22 @@ pub(crate) enum Author<'a> {
 
 const TYPING: &str = "user.typing";
 
-/// Checks a submission and stamps it.
+/// A submission that makes sense. Whether its author may publish it is not said yet.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    event_type: EventType,
+    event_id: Option<EventId>,
+    payload: Box<RawValue>,
+    rooms: Vec<Room>,
+    user_id: Option<String>,
+    timestamp: Option<String>,
+}
+
+/// Checks a submission.
 ///
 /// # Errors
 /// The answer that tells the publisher what is wrong.
-pub(crate) fn draft(
-    config: &Config,
-    author: Author<'_>,
-    submission: Submission,
-    now: Timestamp,
-) -> Result<Draft, ErrorPayload> {
+pub(crate) fn check(config: &Config, author: Author<'_>, submission: Submission) -> Result<Checked, ErrorPayload> {
     let event_type: EventType = submission
         .event_type
         .parse()
@@ -86,37 +92,45 @@ pub(crate) fn draft(
     let payload =
         if event_type.as_str() == TYPING { stamp_typing(author, submission.payload)? } else { submission.payload };
     let rooms = rooms(config, event_type.as_str(), &payload, submission.rooms)?;
-    authorize(config, author, &rooms, &event_type)?;
+    let Submission { user_id, timestamp, .. } = submission;
+    Ok(Checked { event_type, event_id, payload, rooms, user_id, timestamp })
+}
 
-    let user_id = acting_user(author, &rooms, submission.user_id)?;
-    let timestamp = match (author, submission.timestamp) {
-        (Author::Socket(..), _) | (_, None) => now,
-        (_, Some(text)) => text
-            .parse()
-            .map_err(|error: roomcast_protocol::InvalidTimestamp| invalid("/timestamp", error.to_string()))?,
-    };
-    let is_repeatable = event_id.is_some();
-    let event_id = event_id.unwrap_or_else(new_event_id);
-    let head = Head {
-        event_type: event_type.as_str(),
-        payload: &payload,
-        timestamp,
-        user_id: user_id.as_ref(),
-        event_id: &event_id,
-    };
-    let except = match author {
-        Author::Socket(_, connection) if event_type.as_str() == TYPING => Some(connection),
-        _ => None,
-    };
-    let head = head.encode();
-    Ok(Draft {
-        is_ephemeral: Event::is_ephemeral_type(event_type.as_str()),
-        event_id,
-        is_repeatable,
-        rooms,
-        head,
-        except,
-    })
+impl Checked {
+    /// Where it goes.
+    pub(crate) fn rooms(&self) -> &[Room] {
+        &self.rooms
+    }
+
+    /// What its author must be allowed to do there.
+    pub(crate) fn operation(&self) -> Operation {
+        Operation::PublishType(self.event_type.clone())
+    }
+
+    /// Stamps what its author may publish.
+    ///
+    /// # Errors
+    /// The answer that tells the publisher what is wrong with what it says of who and when.
+    pub(crate) fn stamp(self, author: Author<'_>, now: Timestamp) -> Result<Draft, ErrorPayload> {
+        let user_id = acting_user(author, &self.rooms, self.user_id)?;
+        let timestamp = match (author, self.timestamp) {
+            (Author::Socket(..), _) | (_, None) => now,
+            (_, Some(text)) => text
+                .parse()
+                .map_err(|error: roomcast_protocol::InvalidTimestamp| invalid("/timestamp", error.to_string()))?,
+        };
+        let event_type = self.event_type.as_str();
+        let is_repeatable = self.event_id.is_some();
+        let event_id = self.event_id.unwrap_or_else(new_event_id);
+        let (payload, user_id) = (&*self.payload, user_id.as_ref());
+        let head = Head { event_type, payload, timestamp, user_id, event_id: &event_id }.encode();
+        let except = match author {
+            Author::Socket(_, connection) if event_type == TYPING => Some(connection),
+            _ => None,
+        };
+        let is_ephemeral = Event::is_ephemeral_type(event_type);
+        Ok(Draft { is_ephemeral, event_id, is_repeatable, rooms: self.rooms, head, except })
+    }
 }
 
 fn new_event_id() -> EventId {
@@ -219,17 +233,6 @@ pub(crate) fn parse_room(config: &Config, name: &str) -> Result<Room, ErrorPaylo
 
 fn refused(error: PayloadError) -> ErrorPayload {
     invalid(&error.pointer, error.message)
-}
-
-fn authorize(config: &Config, author: Author<'_>, rooms: &[Room], event_type: &EventType) -> Result<(), ErrorPayload> {
-    let (Author::Http(identity) | Author::Socket(identity, _)) = author else { return Ok(()) };
-    let operation = Operation::PublishType(event_type.clone());
-    match rooms.iter().find(|room| !access::is_allowed(config.room_access, identity, room, &operation)) {
-        Some(room) => {
-            Err(ErrorPayload::new(ErrorCode::Forbidden, format!("the token does not grant {operation} on {room}")))
-        }
-        None => Ok(()),
-    }
 }
 
 fn acting_user(author: Author<'_>, rooms: &[Room], said: Option<String>) -> Result<Option<UserId>, ErrorPayload> {

@@ -46,6 +46,17 @@ impl FixedWindow {
         Verdict::Limited { retry_after: window.saturating_sub(now - start), refused: self.refused }
     }
 
+    /// Counts so many more, whatever the limit.
+    pub(crate) fn add(&mut self, count: u32, window: Duration, now: Instant) {
+        self.roll(window, now);
+        self.used = self.used.saturating_add(count);
+    }
+
+    /// Until the window ends, when nothing of it is left.
+    pub(crate) fn exceeded(&self, limit: u32, window: Duration, now: Instant) -> Option<Duration> {
+        (self.used(window, now) >= limit).then(|| self.reset_after(window, now))
+    }
+
     /// How many of the window are used.
     #[must_use]
     pub fn used(&self, window: Duration, now: Instant) -> u32 {
@@ -58,7 +69,7 @@ impl FixedWindow {
         self.start.map_or(Duration::ZERO, |start| window.saturating_sub(now - start))
     }
 
-    fn is_over(&self, window: Duration, now: Instant) -> bool {
+    pub(crate) fn is_over(&self, window: Duration, now: Instant) -> bool {
         self.start.is_none_or(|start| now - start >= window)
     }
 

@@ -28,6 +28,9 @@ const BACKLOG: i32 = 4096;
 /// Bytes of a request's head. A token has at most 8 KiB.
 const MAX_HEAD: usize = 16 << 10;
 
+/// Bytes that the system takes for a connection beyond what is on its way. It asks for more when half of them are sent.
+const UNSENT: u32 = 128 << 10;
+
 /// How long accepting pauses when the process has no file left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -77,6 +80,8 @@ pub(crate) async fn accept(
         let _ = stream.set_nodelay(true);
         // What a peer does not acknowledge within this is not coming back for it.
         let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(timeouts.unacknowledged));
+        // The system takes what it can send, and little more: what waits, waits where it has a bound, and is noticed.
+        let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
         let (service, stop) = (Service::clone(&service), stop.clone());
         tasks.spawn(serve_stream(stream, peer, service, timeouts.header, stop));
     }

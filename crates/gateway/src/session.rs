@@ -3,19 +3,19 @@
 //! Owns the decisions about one connection's requests, one after the other, each answered before the next is looked at.
 //! Knows no socket: frames come in as text and go out through the outbox.
 
+mod limits;
 mod presence;
 mod repair;
 mod replay;
 mod subscribe;
 mod typing;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use roomcast_protocol::client::{InvalidMessage, Publish};
 use roomcast_protocol::server::{
-    AuthAck, Connected, ConnectionAck, ErrorPayload, Heartbeat, Limits, Pong, Reply, RoomOutcome, SchemaVersion,
+    AuthAck, Connected, ConnectionAck, ErrorPayload, Heartbeat, Pong, Reply, RoomOutcome, SchemaVersion,
 };
 use roomcast_protocol::{
     ClientMessage, CloseCode, ErrorCode, Operation, Request, RequestId, Room, SCHEMA_HASH, SCHEMA_VERSION, SUBPROTOCOL,
@@ -23,17 +23,17 @@ use roomcast_protocol::{
 };
 use tokio::time::Instant;
 
-use crate::access;
 use crate::auth::{BadToken, Identity};
+use crate::callback::{Asking, Ruling};
 use crate::frame::Frame;
-use crate::node::{Admission, Handle, Node};
+use crate::node::{Admission, Handle, undecided};
 use crate::outbox::Closing;
 use crate::publish::{Author, Submission};
 use crate::rate_limit::{FixedWindow, Verdict};
+use limits::Dues;
+pub(crate) use limits::rate_limit_exceeded;
+use limits::too_many;
 use typing::{Indicator, Typing};
-
-/// Refused messages in one window that are patience enough.
-const MOST_REFUSED: u32 = 100;
 
 /// Invalid messages in a minute that no honest client sends.
 const MOST_INVALID: u32 = 50;
@@ -41,13 +41,21 @@ const MOST_INVALID: u32 = 50;
 /// How long a client is told to wait when its user has too many connections: one of them may have ended by then.
 const TOO_MANY_CONNECTIONS_MS: u64 = 5000;
 
-/// A message from the client.
-#[derive(Debug)]
+/// A message from the client. It may be a token, so it shows nothing of itself.
 pub(crate) enum Incoming {
     /// Text, as it came.
     Text(String),
-    /// Binary, which the protocol has no use for.
-    Binary,
+    /// Binary, which the protocol has no use for, of so many bytes.
+    Binary(usize),
+}
+
+impl Incoming {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => *bytes,
+        }
+    }
 }
 
 /// How an upgrade presented itself.
@@ -57,19 +65,18 @@ pub(crate) struct Presented {
     pub identity: Option<Result<Identity, BadToken>>,
     /// Whether the client speaks `roomcast.v1`, and so subscribes to its user room itself.
     pub has_subprotocol: bool,
-    /// The address under which failures count.
-    pub address: IpAddr,
 }
 
 /// One connection's state beyond its socket.
 pub(crate) struct Session {
-    node: Arc<Node>,
+    /// Its entry at the node, and the node.
     admission: Admission,
     identity: Option<Identity>,
     has_subprotocol: bool,
-    address: IpAddr,
     invalid: FixedWindow,
     typing: Typing,
+    /// What is counted against `LIMITS`; `None` without any.
+    dues: Option<Box<Dues>>,
 }
 
 /// Whether the connection goes on after a request.
@@ -78,15 +85,15 @@ pub(crate) type Outcome = Option<Closing>;
 impl Session {
     /// A session that [`Session::begin`] brings to life.
     #[must_use]
-    pub(crate) fn new(node: Arc<Node>, admission: Admission, has_subprotocol: bool, address: IpAddr) -> Self {
+    pub(crate) fn new(admission: Admission, has_subprotocol: bool) -> Self {
+        let dues = Dues::of_connection(&admission.node.meters, admission.address);
         Self {
-            node,
             admission,
             identity: None,
             has_subprotocol,
-            address,
             invalid: FixedWindow::default(),
             typing: Typing::default(),
+            dues,
         }
     }
 
@@ -120,7 +127,7 @@ impl Session {
     pub(crate) async fn handle(&mut self, message: Incoming) -> Outcome {
         let request = match &message {
             Incoming::Text(text) => Request::parse(text),
-            Incoming::Binary => {
+            Incoming::Binary(_) => {
                 Err(InvalidMessage { reply_to: None, message: "binary messages are not supported".into() })
             }
         };
@@ -128,8 +135,8 @@ impl Session {
             Ok(request) => request.id.clone(),
             Err(invalid) => invalid.reply_to.clone(),
         };
-        if let Verdict::Limited { retry_after, refused } = self.handle_of().count_message(&self.node.config) {
-            return self.rate_limited(id, retry_after, refused);
+        if let Err(outcome) = self.count(&id, &request, message.bytes()) {
+            return outcome;
         }
         match request {
             Ok(request) if self.identity.is_none() => self.first(request).await,
@@ -143,11 +150,11 @@ impl Session {
         let ClientMessage::Authenticate { token } = request.message else {
             return Some(self.unauthorized("the first frame must be authenticate", request.id));
         };
-        if let Some(retry_after) = self.node.auth_block(self.address) {
+        if let Some(retry_after) = self.admission.node.auth_block(self.admission.address) {
             self.error(request.id, too_many("authentication attempts", retry_after));
             return Some(Closing { code: CloseCode::RateLimited, retry_after_ms: Some(millis(retry_after)) });
         }
-        match self.node.authenticate(&token, self.address).await {
+        match self.admission.node.authenticate(&token, self.admission.address).await {
             Ok(identity) => self.welcome(identity, request.id).await,
             Err(reason) => Some(self.unauthorized(&reason.to_string(), request.id)),
         }
@@ -166,18 +173,21 @@ impl Session {
     }
 
     fn pong(&self) -> Pong {
-        Pong { message: "pong".into(), timestamp: self.node.clock.now() }
+        Pong { message: "pong".into(), timestamp: self.admission.node.clock.now() }
     }
 
     /// Says who the client is; a client of the original joins its user room with it.
     async fn welcome(&mut self, identity: Identity, reply_to: Option<RequestId>) -> Outcome {
-        if !self.node.enter(self.handle_of(), &identity) {
+        if !self.admission.node.enter(self.handle_of(), &identity) {
             let refusal = ErrorPayload::new(ErrorCode::LimitExceeded, "the user has too many connections");
             self.error(reply_to, refusal);
             return Some(Closing { code: CloseCode::RateLimited, retry_after_ms: Some(TOO_MANY_CONNECTIONS_MS) });
         }
-        if self.node.is_revoked(&identity) {
+        if self.admission.node.is_revoked(&identity) {
             return Some(self.unauthorized(&BadToken::Revoked.to_string(), reply_to));
+        }
+        if let Some(dues) = &mut self.dues {
+            dues.identify(&self.admission.node.meters, &identity.user);
         }
         self.identity = Some(identity.clone());
         let mut rooms = std::collections::BTreeMap::new();
@@ -198,11 +208,10 @@ impl Session {
     }
 
     fn connected(&self, identity: &Identity, rooms: std::collections::BTreeMap<String, RoomOutcome>) -> Connected {
-        let config = &self.node.config;
-        let per_minute = u128::from(config.messages_per_minute) * 60_000 / config.message_window.as_millis().max(1);
+        let config = &self.admission.node.config;
         Connected {
             message: "Connected to WebSocket server".into(),
-            timestamp: self.node.clock.now(),
+            timestamp: self.admission.node.clock.now(),
             connection_id: self.handle_of().id.to_string(),
             user_id: identity.user.clone(),
             protocol: SUBPROTOCOL.into(),
@@ -212,43 +221,58 @@ impl Session {
                 ping_interval_ms: millis(config.ping_interval),
                 timeout_ms: millis(config.idle_timeout),
             },
-            limits: Limits {
-                messages_per_minute: u64::try_from(per_minute).unwrap_or(u64::MAX),
-                max_message_bytes: config.max_message_bytes as u64,
-                max_rooms: config.max_rooms as u64,
-                max_rooms_per_message: config.max_rooms_per_message as u64,
-            },
+            limits: self.limits(&identity.raised),
             schema: SchemaVersion { version: SCHEMA_VERSION.into(), hash: SCHEMA_HASH.into() },
         }
     }
 
     /// The same user's next token: rooms that it does not grant are left, the rest goes on.
     async fn renew(&mut self, id: Option<RequestId>, token: &str) {
-        if let Some(retry_after) = self.node.auth_block(self.address) {
+        if let Some(retry_after) = self.admission.node.auth_block(self.admission.address) {
             return self.error(id, too_many("authentication attempts", retry_after));
         }
         let user = self.identity.as_ref().map(|identity| identity.user.clone());
-        let identity = match self.node.authenticate(token, self.address).await {
+        let identity = match self.admission.node.authenticate(token, self.admission.address).await {
             Ok(identity) if Some(&identity.user) == user.as_ref() => identity,
             Ok(_) => return self.error(id, ErrorPayload::new(ErrorCode::Unauthorized, "the token is another user's")),
             Err(reason) => return self.error(id, ErrorPayload::new(ErrorCode::Unauthorized, reason.to_string())),
         };
-        let policy = self.node.config.room_access;
-        let mut lost_rooms = self.hub().rooms_of(self.key());
-        lost_rooms.retain(|room| !access::is_allowed(policy, &identity, room, &Operation::Subscribe));
+        let (mut lost_rooms, lost_presence) = match self.lost(&identity).await {
+            Ok(lost) => lost,
+            Err(refusal) => return self.error(id, refusal),
+        };
         lost_rooms.sort();
         self.leave(&lost_rooms);
         self.leave_typing(&lost_rooms).await;
         let ack = AuthAck { user_id: identity.user.clone(), expires_at: identity.expires_at, lost_rooms };
         self.handle_of().set_token(&identity);
-        let is_revoked = self.node.is_revoked(&identity);
+        let is_revoked = self.admission.node.is_revoked(&identity);
         self.identity = Some(identity);
-        self.leave_lost_presence();
+        self.leave_presence(&lost_presence);
         self.reply(id, Reply::AuthAck(ack));
         if is_revoked {
             // Since it was checked, a moment ago.
             self.handle_of().outbox.close(Closing { code: CloseCode::Disconnected, retry_after_ms: None });
         }
+    }
+
+    /// Rooms that a new token does not open any more, and those where it does not show who is there; looked at anew.
+    async fn lost(&self, identity: &Identity) -> Result<(Vec<Room>, Vec<Room>), ErrorPayload> {
+        let (joined, attended) =
+            (self.hub().rooms_of(self.key()), self.admission.node.audience.rooms_of(self.handle_of().id));
+        let (to_join, to_attend) = tokio::join!(
+            self.admission.node.rule(identity, &joined, &Operation::Subscribe, Asking::Anew),
+            self.admission.node.rule(identity, &attended, &Operation::Presence, Asking::Anew),
+        );
+        if to_join.iter().chain(&to_attend).any(|ruling| *ruling == Ruling::Unavailable) {
+            // What the old token opened stays open until it ends.
+            return Err(undecided("nobody could say which rooms the token opens"));
+        }
+        let lost = |rooms: Vec<Room>, rulings: Vec<Ruling>| {
+            let pairs = rooms.into_iter().zip(rulings);
+            pairs.filter(|(_, ruling)| *ruling != Ruling::Allowed).map(|(room, _)| room).collect()
+        };
+        Ok((lost(joined, to_join), lost(attended, to_attend)))
     }
 
     async fn publish(&mut self, id: Option<RequestId>, publish: Publish) {
@@ -269,10 +293,15 @@ impl Session {
         {
             return self.error(id, refusal);
         }
+        let author = Author::Socket(&identity, self.handle_of().id);
+        // Before the hold: a back end that is asked may take its time.
+        let draft = match self.admission.node.draft(author, submission).await {
+            Ok(draft) => draft,
+            Err(refusal) => return self.error(id, refusal),
+        };
         // On hold, so that the event's own copy comes behind its acknowledgement.
         self.hub().hold(self.key());
-        let author = Author::Socket(&identity, self.handle_of().id);
-        let published = self.node.publish(author, submission).await;
+        let published = self.admission.node.publish_draft(draft).await;
         if let (Ok(_), Some((room, indicator))) = (&published, indicator) {
             self.note_typing(room, &indicator).await;
         }
@@ -294,13 +323,6 @@ impl Session {
         Err(ErrorPayload::new(ErrorCode::Forbidden, format!("join {room} to type there")))
     }
 
-    fn rate_limited(&self, id: Option<RequestId>, retry_after: Duration, refused: u32) -> Outcome {
-        self.node.metrics.rate_limited("messages");
-        self.error(id, too_many("messages", retry_after));
-        let closing = Closing { code: CloseCode::RateLimited, retry_after_ms: Some(millis(retry_after)) };
-        (refused >= MOST_REFUSED).then_some(closing)
-    }
-
     fn invalid(&mut self, invalid: InvalidMessage) -> Outcome {
         self.error(invalid.reply_to, ErrorPayload::new(ErrorCode::InvalidMessage, invalid.message));
         // One less may pass than closes.
@@ -309,7 +331,7 @@ impl Session {
     }
 
     fn unauthorized(&self, reason: &str, id: Option<RequestId>) -> Closing {
-        self.node.metrics.connection_error("unauthorized");
+        self.admission.node.metrics.connection_error("unauthorized");
         self.error(id, ErrorPayload::new(ErrorCode::Unauthorized, reason));
         Closing { code: CloseCode::Unauthorized, retry_after_ms: None }
     }
@@ -320,7 +342,7 @@ impl Session {
     }
 
     fn refusal(&self, error: ErrorPayload) -> Reply {
-        self.node.metrics.error(error.code);
+        self.admission.node.metrics.error(error.code);
         Reply::Error(error)
     }
 
@@ -330,7 +352,7 @@ impl Session {
     }
 
     fn frame(&self, reply_to: Option<RequestId>, reply: Reply) -> Frame {
-        Frame::reply(reply_to, reply, self.node.clock.now())
+        Frame::reply(reply_to, reply, self.admission.node.clock.now())
     }
 
     /// The connection's entry in the node.
@@ -340,24 +362,11 @@ impl Session {
     }
 
     fn hub(&self) -> &crate::hub::Hub {
-        &self.node.hub
+        &self.admission.node.hub
     }
 
     fn key(&self) -> crate::hub::MemberKey {
         self.admission.handle.key
-    }
-}
-
-/// Words of the original, with the time that is left.
-fn too_many(what: &str, retry_after: Duration) -> ErrorPayload {
-    let seconds = retry_after.as_millis().div_ceil(1000);
-    let message = match what {
-        "messages" => format!("Rate limit exceeded. Try again in {seconds} seconds."),
-        _ => format!("Rate limit exceeded: too many {what}. Try again in {seconds} seconds."),
-    };
-    ErrorPayload {
-        retry_after_ms: Some(millis(retry_after)),
-        ..ErrorPayload::new(ErrorCode::RateLimitExceeded, message)
     }
 }
 

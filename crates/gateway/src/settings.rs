@@ -4,13 +4,15 @@
 //! a key of the TOML file (`history_size`) and a row of the documentation. Flags win over the environment, which wins over
 //! the file. Nothing is read unless it is handed in.
 
+mod values;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::str::FromStr;
-use std::time::Duration;
 
 use crate::config::{Config, LogFormat, RedisSentinels, RoomAccess, Secret};
+use crate::limits::Limits;
 use crate::per_kind::PerKind;
+use values::{Unit, boolean, duration, items, list, networks, nonzero, number, parsed, room_kinds, text};
 
 /// One setting.
 #[derive(Debug)]
@@ -102,8 +104,8 @@ pub fn read_file(path: &str, text: &str) -> Result<Vec<(&'static Setting, String
     for (key, value) in table {
         let setting = SETTINGS.iter().find(|setting| setting.key() == key);
         let setting = setting.ok_or_else(|| invalid(&key, format!("unknown key{}", suggestion(&key))))?;
-        let value =
-            scalar(&value).ok_or_else(|| invalid(&key, "expected a text, a number, true, false or a list".into()))?;
+        let value = read(&value)
+            .ok_or_else(|| invalid(&key, "expected a text, a number, true, false, a list or a table".into()))?;
         values.push((setting, value));
     }
     Ok(values)
@@ -125,6 +127,19 @@ fn suggestion(key: &str) -> String {
     };
     let nearest = SETTINGS.iter().map(Setting::key).min_by_key(|known| distance(known));
     nearest.filter(|known| distance(known) <= 3).map_or_else(String::new, |known| format!("; did you mean {known}?"))
+}
+
+/// A value as the environment would have it: a table of tables is `a.b=value` for each, separated by commas.
+fn read(value: &toml::Value) -> Option<String> {
+    let toml::Value::Table(table) = value else { return scalar(value) };
+    let items = table.iter().map(|(name, value)| match value {
+        toml::Value::Table(inner) if !inner.is_empty() => {
+            let item = |(last, value)| Some(format!("{name}.{last}={}", scalar(value)?));
+            inner.iter().map(item).collect::<Option<Vec<_>>>().map(|items| items.join(","))
+        }
+        value => Some(format!("{name}={}", scalar(value)?)),
+    });
+    items.collect::<Option<Vec<_>>>().filter(|items| !items.is_empty()).map(|items| items.join(","))
 }
 
 fn scalar(value: &toml::Value) -> Option<String> {
@@ -170,6 +185,10 @@ settings! {
         "open" => RoomAccess::Open,
         _ => return Err("grants or open".into()),
     };
+    ACCESS_URL, "none", "https address of the back end that is asked about rooms which a token does not decide", |config, value| config.access_url = Some(text(value)?);
+    ACCESS_TOKEN (secret), "none", "what the gateway shows there, as Authorization: Bearer", |config, value| config.access_token = Some(Secret::new(text(value)?));
+    ACCESS_TIMEOUT_MS, "2000", "how long an answer may take; without one it is denied", |config, value| config.access_timeout = nonzero(value, Unit::Millis)?;
+    ACCESS_TTL, "60s", "how long an answer counts, whichever way it goes", |config, value| config.access_ttl = duration(value, Unit::Seconds)?;
     ROOM_KINDS, "none", "comma-separated kinds of room beside workspace, team, issue, project, cycle and user", |config, value| config.room_kinds = room_kinds(value)?;
     REDIS_URL (secret), "the embedded broker", "address of Redis, for several nodes: redis://user:password@host:port/db, or rediss:// for TLS", |config, value| config.redis_url = Some(Secret::new(text(value)?));
     REDIS_CA, "the web's authorities", "PEM file of the authorities that are trusted instead, over rediss://", |config, value| config.redis_ca = Some(text(value)?.into());
@@ -188,11 +207,13 @@ settings! {
     REVOCATION_TTL, "30d", "how long a revocation is kept; a token that lives longer is accepted again", |config, value| config.revocation_ttl = nonzero(value, Unit::Seconds)?;
     MESSAGES_PER_MINUTE, "100", "messages that a connection may send in a window", |config, value| config.messages_per_minute = number(value, 1, 1_000_000)? as u32;
     MESSAGE_WINDOW_SECONDS, "60", "length of that window", |config, value| config.message_window = nonzero(value, Unit::Seconds)?;
+    LIMITS, "none", "comma-separated limits of a connection, user or address, such as user.publishes=600/1m, of messages, publishes, subscriptions, presence or bytes", |config, value| config.limits = Limits::parse(value, |time| nonzero(time, Unit::Seconds))?;
     AUTH_ATTEMPTS_PER_MINUTE, "10", "failed authentications that an address may make in a minute", |config, value| config.auth_attempts_per_minute = number(value, 1, 1_000_000)? as u32;
     AUTH_TIMEOUT_MS, "10000", "how long a connection may wait with its first frame", |config, value| config.auth_timeout = nonzero(value, Unit::Millis)?;
     MAX_MESSAGE_BYTES, "65536", "bytes in a client's message and in an event's payload", |config, value| config.max_message_bytes = number(value, 256, 16 << 20)?;
     MESSAGE_TIMEOUT_MS, "10000", "how long a message may take from its first byte to its last", |config, value| config.message_timeout = nonzero(value, Unit::Millis)?;
     MAX_QUEUE_BYTES, "1048576", "bytes waiting for one connection before it is closed as too slow", |config, value| config.max_queue_bytes = number(value, 1024, 1 << 30)?;
+    STALL_TIMEOUT_MS, "8000", "how long a connection may take nothing of what waits for it before it is closed as too slow", |config, value| config.stall_timeout = nonzero(value, Unit::Millis)?;
     MAX_ROOMS, "128", "rooms that a connection may be in", |config, value| config.max_rooms = number(value, 1, 10_000)?;
     MAX_ROOMS_PER_MESSAGE, "128", "rooms in one request or event, at most 128", |config, value| config.max_rooms_per_message = number(value, 1, 128)?;
     MAX_CONNECTIONS, "what the limit of open files allows", "connections at a time", |config, value| config.max_connections = Some(number(value, 1, 10_000_000)?);
@@ -216,87 +237,10 @@ settings! {
     NODE_ENV, "ignored", "accepted for the original's sake", |_config, value| text(value).map(drop).unwrap_or_default();
 }
 
-fn parsed<T: FromStr>(value: &str, expected: &str) -> Result<T, String> {
-    value.parse().map_err(|_| expected.to_owned())
-}
-
-fn text(value: &str) -> Result<String, String> {
-    if value.is_empty() { Err("a text".into()) } else { Ok(value.into()) }
-}
-
-fn boolean(value: &str) -> Result<bool, String> {
-    match value {
-        "true" | "1" => Ok(true),
-        "false" | "0" => Ok(false),
-        _ => Err("true or false".into()),
-    }
-}
-
-fn number(value: &str, least: usize, most: usize) -> Result<usize, String> {
-    let expected = format!("a number from {least} to {most}");
-    value.parse().ok().filter(|number| (least..=most).contains(number)).ok_or(expected)
-}
-
-fn items(value: &str) -> impl Iterator<Item = &str> {
-    value.split(',').map(str::trim).filter(|item| !item.is_empty())
-}
-
-fn list<T: FromStr>(value: &str, expected: &str) -> Result<Vec<T>, String> {
-    let parsed: Vec<T> = items(value).map(str::parse).collect::<Result<_, _>>().map_err(|_| expected.to_owned())?;
-    if parsed.is_empty() { Err(expected.into()) } else { Ok(parsed) }
-}
-
-fn networks(value: &str) -> Result<Vec<ipnet::IpNet>, String> {
-    // A single address is a network of one.
-    let network = |item: &str| item.parse().ok().or_else(|| item.parse::<IpAddr>().ok().map(ipnet::IpNet::from));
-    items(value).map(network).collect::<Option<_>>().ok_or_else(|| "networks such as 10.0.0.0/8".into())
-}
-
-fn room_kinds(value: &str) -> Result<Vec<String>, String> {
-    let is_kind = |kind: &&str| roomcast_protocol::Room::new(kind, "x").is_ok();
-    if items(value).all(|kind| is_kind(&kind)) {
-        Ok(items(value).map(Into::into).collect())
-    } else {
-        Err("lower-case words".into())
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Unit {
-    Millis,
-    Seconds,
-}
-
-fn nonzero(value: &str, unit: Unit) -> Result<Duration, String> {
-    duration(value, unit).and_then(|found| if found.is_zero() { Err("more than zero".into()) } else { Ok(found) })
-}
-
-/// `10m`, `30s`, `250ms`, `24h`, `7d`, or a number of the unit in the setting's name.
-fn duration(value: &str, unit: Unit) -> Result<Duration, String> {
-    /// A year: anything above is a slip of the finger.
-    const MOST: Duration = Duration::from_secs(366 * 24 * 3600);
-    let (bare, plural) = match unit {
-        Unit::Millis => (1, "milliseconds"),
-        Unit::Seconds => (1000, "seconds"),
-    };
-    let expected = || format!("a time such as 10m, 30s or 250ms, or a number of {plural}");
-    let digits = value.bytes().take_while(u8::is_ascii_digit).count();
-    let millis_per = match value[digits..].trim_start() {
-        "" => bare,
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err(expected()),
-    };
-    let count: u64 = value[..digits].parse().map_err(|_| expected())?;
-    let found = count.checked_mul(millis_per).map(Duration::from_millis);
-    found.filter(|found| *found <= MOST).ok_or_else(|| "at most a year".into())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn set(name: &str, value: &str) -> Result<Config, InvalidSetting> {
@@ -341,6 +285,28 @@ mod tests {
     }
 
     #[test]
+    fn limits_are_a_text_a_list_or_a_table() {
+        let expected = set("LIMITS", "address.bytes=1048576/10s,user.messages=600/1m").unwrap().limits;
+        assert_eq!(expected.iter().count(), 2);
+        for text in [
+            "limits = [\"user.messages=600/1m\", \"address.bytes=1048576/10s\"]",
+            "[limits]\nuser.messages = \"600/1m\"\naddress.bytes = \"1048576/10s\"",
+            "[limits.user]\nmessages = \"600/1m\"\n[limits.address]\nbytes = \"1048576/10s\"",
+        ] {
+            let values = read_file("r.toml", text).unwrap();
+            assert_eq!(set("LIMITS", &values[0].1).unwrap().limits, expected, "{text}");
+        }
+        for wrong in ["limits = {}", "[limits.user]", "[limits.user.messages]\ncount = 1"] {
+            assert!(read_file("r.toml", wrong).is_err(), "{wrong}");
+        }
+        let error = set("LIMITS", "user.messages=600").unwrap_err().to_string();
+        assert!(
+            error.starts_with("LIMITS (environment): found \"user.messages=600\"; expected limits such as"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn a_file_has_keys_in_lower_case_and_no_others() {
         let values =
             read_file("r.toml", "port = 4000\nfrontend_url = [\"http://a.example\", \"http://b.example\"]").unwrap();
@@ -365,6 +331,7 @@ mod tests {
                     "JWT_ISSUER",
                     "JWT_AUDIENCE",
                     "ROOM_KINDS",
+                    "ACCESS_URL",
                     "REDIS_CA",
                     "REDIS_MASTER",
                 ]

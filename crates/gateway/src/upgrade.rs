@@ -71,7 +71,7 @@ async fn accept(node: &Arc<Node>, request: &mut Request) -> Result<Response, Pro
         Some(token) => Some(node.authenticate(&token, address).await),
         None => None,
     };
-    let presented = Presented { identity, has_subprotocol: handshake.offer.has_subprotocol, address };
+    let presented = Presented { identity, has_subprotocol: handshake.offer.has_subprotocol };
     start(node, admission, presented, request);
     Ok(switching_protocols(&handshake))
 }
@@ -102,7 +102,7 @@ fn start(node: &Arc<Node>, admission: Admission, presented: Presented, request: 
     let upgraded = hyper::upgrade::on(request);
     node.metrics.accepted.inc();
     let (node, outbox) = (node.clone(), admission.handle.outbox.clone());
-    let session = Session::new(node.clone(), admission, presented.has_subprotocol, presented.address);
+    let session = Session::new(admission, presented.has_subprotocol);
     let begin = connection::begin(Box::new(session), presented.identity);
     let tasks = node.tasks.clone();
     tasks.spawn(async move {

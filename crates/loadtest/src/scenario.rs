@@ -5,6 +5,7 @@ mod fanout;
 mod feed;
 mod idle;
 mod recover;
+mod slow;
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -26,6 +27,8 @@ pub enum Scenario {
     Idle(idle::Idle),
     /// Let all clients come back at once to what they have missed
     Recover(recover::Recover),
+    /// One reader that reads nothing among many: what it costs them, and what becomes of it
+    Slow(slow::Slow),
 }
 
 impl Scenario {
@@ -40,6 +43,7 @@ impl Scenario {
             Self::Connect(connect) => (connect.seats.seats(), 1),
             Self::Idle(idle) => (idle.seats.seats(), 1),
             Self::Recover(recover) => (recover.seats.seats(), recover.at_once),
+            Self::Slow(slow) => (slow.seats.seats(), slow.publishers),
         };
         let wanted = seats.connections.saturating_add(publishers).saturating_add(OTHER_FILES);
         if wanted > files {
@@ -51,6 +55,7 @@ impl Scenario {
             Self::Connect(connect) => connect.run(&mut engine, options),
             Self::Idle(idle) => idle.run(&mut engine, options),
             Self::Recover(recover) => recover.run(&mut engine, options),
+            Self::Slow(slow) => slow.run(&mut engine, options),
         }
     }
 }

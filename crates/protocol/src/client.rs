@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::de::{Deserializer, Error as _};
 use serde::ser::{SerializeMap, Serializer};
@@ -22,8 +23,8 @@ pub struct Request {
     pub message: ClientMessage,
 }
 
-/// What a client can ask for.
-#[derive(Debug, Clone)]
+/// What a client can ask for. Its `Debug` shows no token.
+#[derive(Clone)]
 pub enum ClientMessage {
     /// `{"type":"ping"}`: answered with a `connection.ack` whose message is "pong".
     Ping,
@@ -41,6 +42,18 @@ pub enum ClientMessage {
     },
     /// Publish an event.
     Publish(Publish),
+}
+
+impl fmt::Debug for ClientMessage {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ping => out.write_str("Ping"),
+            Self::Authenticate { .. } => out.debug_struct("Authenticate").finish_non_exhaustive(),
+            Self::Subscribe(subscribe) => out.debug_tuple("Subscribe").field(subscribe).finish(),
+            Self::Unsubscribe { rooms } => out.debug_struct("Unsubscribe").field("rooms", rooms).finish(),
+            Self::Publish(publish) => out.debug_tuple("Publish").field(publish).finish(),
+        }
+    }
 }
 
 /// `{"action":"subscribe"}`.

@@ -13,7 +13,8 @@ use serde_json::value::RawValue;
 
 pub use payload::{
     AuthAck, AuthExpiring, Connected, ConnectionAck, ConnectionClosing, ErrorPayload, GapReason, Heartbeat, Limits,
-    Pong, PresenceChange, PresenceMember, PresenceState, PresenceStatus, RoomOutcome, SchemaVersion, SubscriptionAck,
+    Pong, PresenceChange, PresenceMember, PresenceState, PresenceStatus, Rate, RoomOutcome, SchemaVersion,
+    SubscriptionAck,
 };
 
 use crate::client::{object, present};

@@ -2,7 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { posix } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -117,6 +119,41 @@ describe('with a gateway', () => {
     shell.variables.ADMIN_TOKEN = token;
     const answer = await shell.run(operations.take('sh', 'curl -X POST -H "Authorization: Bearer $ADMIN_TOKEN"'));
     assert.deepEqual(JSON.parse(answer), { disconnected: 0 });
+  });
+
+  test('the back end is asked as the operations page shows it', async () => {
+    const [head, body] = operations.take('text', 'POST <ACCESS_URL>').split('\n\n');
+    const asked = [];
+    const server = createServer(async (request, response) => {
+      const text = (await request.toArray()).join('');
+      asked.push({ method: request.method, headers: request.headers, text });
+      response.end('{"allowed":true}');
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    try {
+      const secret = 'JWT_SECRET=0123456789abcdef0123456789abcdef';
+      const url = `ACCESS_URL=http://127.0.0.1:${server.address().port}/access`;
+      const serving = shell.start(`env ${secret} ${url} ACCESS_TOKEN=hush PORT=0 roomcast serve`);
+      const said = await serving.said('roomcast listening on http://127.0.0.1:');
+      const address = /http:\/\/\S+/.exec(said)[0];
+      const { userId, room } = JSON.parse(body);
+      const token = (await shell.run(`${secret} roomcast token mint --user ${userId}`)).trim();
+      const answer = await fetch(`${address}/api/v1/rooms/${room}/history`, { headers: { authorization: `Bearer ${token}` } });
+      assert.equal(answer.status, 200, await answer.text());
+      serving.kill('SIGTERM');
+      await serving.end();
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
+    assert.equal(asked.length, 1);
+    const [{ method, headers, text }] = asked;
+    assert.equal(text, body.trim().replace('"subscribe"', '"history"'));
+    for (const line of head.split('\n').slice(1)) {
+      const [name, value] = line.split(': ');
+      assert.equal(headers[name.toLowerCase()], value.replace('<ACCESS_TOKEN>', 'hush'));
+    }
+    assert.equal(method, head.split(' ')[0]);
   });
 
   test('the file of settings that the operations page shows can be used, and its commands work', async () => {

@@ -57,8 +57,16 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
         Err(refusal) => return print(&format!("denied     {refusal}")),
     };
     let decision = access::decide(configuration.config.room_access, &identity, room, operation);
-    let verdict = if decision.is_allowed() { "allowed" } else { "denied" };
+    let is_asked = configuration.config.access_url.is_some() && access::question(room, operation).is_some();
+    let verdict = match decision.is_allowed() {
+        true => "allowed",
+        false if is_asked => "callback",
+        false => "denied",
+    };
     let mut text = format!("{verdict:<10} {decision}\nuser       {}\nasked      {operation} on {room}", identity.user);
+    if verdict == "callback" {
+        text.push_str("\ndecided by ACCESS_URL, which the gateway asks; POST /api/v1/access/explain asks it, too");
+    }
     for (pattern, operations) in identity.grants.iter().flat_map(|grants| grants.about(room)) {
         text.push_str(&format!("\ngrant      {pattern}: {}", operations.join(", ")));
     }

@@ -141,6 +141,11 @@ impl Running {
         kill_process(pid, signal).unwrap();
     }
 
+    #[allow(dead_code, reason = "the binary of the hostile suite uses it")]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }

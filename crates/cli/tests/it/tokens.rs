@@ -63,6 +63,11 @@ fn a_decision_is_explained_by_the_grant_that_makes_it() {
     for (room, operation) in [("team", "subscribe"), ("team:a", "read")] {
         assert_eq!(explain(room, operation).code, Some(2));
     }
+    let question = ["token", "explain", "--token", &minted.stdout, "--room", "team:a", "--op", "history"];
+    let asking = ["--access-url", "https://app.example.com/access"];
+    let said = run(directory.roomcast(&[&question[..], &asking].concat()).env("JWT_SECRET", SECRET)).stdout;
+    assert!(said.starts_with("callback   none of the token's grants allows it\n"), "{said}");
+    assert!(said.contains("decided by ACCESS_URL, which the gateway asks"), "{said}");
     let question = ["token", "explain", "--token", "-", "--room", "team:a", "--op", "subscribe"];
     let output =
         run_with_input(directory.roomcast(&question).env("JWT_SECRET", SECRET.replace('0', "1")), &minted.stdout);

@@ -45,7 +45,8 @@ fn add_places(registry: &mut Registry, id: SubscriptionId, places: Vec<Place>) -
 }
 
 fn limits(max_rooms_per_message: u64) -> Limits {
-    Limits { messages_per_minute: 100, max_message_bytes: 1 << 16, max_rooms: 128, max_rooms_per_message }
+    let rates = BTreeMap::new();
+    Limits { messages_per_minute: 100, max_message_bytes: 1 << 16, max_rooms: 128, max_rooms_per_message, rates }
 }
 
 /// What the request of this number asks for, of at most so many rooms.

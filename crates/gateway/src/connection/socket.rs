@@ -27,7 +27,7 @@ const MESSAGE_FRAMES: u32 = 1024;
 const CONTROL_FRAMES: u32 = 256;
 
 /// Messages that came together and are looked at before their answers are written, so that these leave together too.
-const GATHERED: u32 = 16;
+const GATHERED: u8 = 16;
 
 /// Bytes that a peer may still send while it is told that it is wrong; more is not read.
 const MOST_DISCARDED: usize = 1 << 20;
@@ -42,9 +42,9 @@ pub(super) struct Socket<W> {
     decoder: Decoder,
     /// What was read with a message and not looked at yet, from `begin` on.
     rest: Vec<u8>,
-    begin: usize,
+    begin: u32,
     /// Messages handed out since something was last written.
-    gathered: u32,
+    gathered: u8,
     incomplete_since: Option<Instant>,
     /// Whether the message that is half-sent was told of.
     has_told_begun: bool,
@@ -154,12 +154,13 @@ impl<W: Wire> Socket<W> {
             return None;
         }
         let mut rest = std::mem::take(&mut self.rest);
-        let mut bytes = &mut rest[self.begin..];
+        let mut bytes = &mut rest[self.begin as usize..];
         let io = self.decode(&mut bytes, outbox);
         let left = bytes.len();
         self.begin = 0;
         if left > 0 {
-            self.begin = rest.len() - left;
+            // Not more than a buffer was read with it.
+            self.begin = (rest.len() - left) as u32;
             self.rest = rest;
         }
         io
@@ -202,7 +203,7 @@ impl<W: Wire> Socket<W> {
         }
         let (mut discarded, mut buffer) = (0, vec![0; 1024]);
         let mut bytes = std::mem::take(&mut self.rest);
-        bytes.drain(..std::mem::take(&mut self.begin));
+        bytes.drain(..std::mem::take(&mut self.begin) as usize);
         loop {
             let was_over = self.decoder.is_over();
             let mut left = &mut bytes[..];

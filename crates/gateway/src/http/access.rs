@@ -5,13 +5,15 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Json, Response};
 use roomcast_protocol::server::ErrorPayload;
-use roomcast_protocol::{ErrorCode, Operation};
+use roomcast_protocol::{ErrorCode, Operation, Room};
 use serde::{Deserialize, Serialize};
 
 use super::events::{object, read_body};
 use super::problem::Problem;
 use super::{Caller, respond};
-use crate::access;
+use crate::access::{self, Decision};
+use crate::auth::Identity;
+use crate::callback::{Asking, Ruling};
 use crate::node::Node;
 use crate::publish::parse_room;
 
@@ -72,14 +74,43 @@ async fn answer(node: &Node, request: Request) -> Result<Response, Problem> {
         }
     };
     let decision = access::decide(node.config.room_access, &identity, &room, &operation);
+    let (allowed, rule, reason) = match said_by_back_end(node, &identity, &room, &operation, decision).await {
+        Some(ruling) => (ruling == Ruling::Allowed, "callback", in_words(ruling).to_owned()),
+        None => (decision.is_allowed(), decision.rule(), decision.to_string()),
+    };
     let about = identity.grants.as_ref().map(|grants| grants.about(&room)).unwrap_or_default();
     let explanation = Explanation {
-        allowed: decision.is_allowed(),
-        rule: decision.rule(),
+        allowed,
+        rule,
         pattern: decision.pattern().map(ToString::to_string),
-        reason: decision.to_string(),
+        reason,
         user_id: Some(identity.user.to_string()),
         grants: about.into_iter().map(|(pattern, operations)| Grant { pattern, operations }).collect(),
     };
     Ok(Json(explanation).into_response())
+}
+
+/// What the back end says, if it decides.
+async fn said_by_back_end(
+    node: &Node,
+    identity: &Identity,
+    room: &Room,
+    operation: &Operation,
+    decision: Decision<'_>,
+) -> Option<Ruling> {
+    let is_asked = node.callback.is_some() && !decision.is_allowed() && access::question(room, operation).is_some();
+    let rulings = if is_asked {
+        node.rule(identity, std::slice::from_ref(room), operation, Asking::Kept).await
+    } else {
+        Vec::new()
+    };
+    rulings.into_iter().next()
+}
+
+fn in_words(ruling: Ruling) -> &'static str {
+    match ruling {
+        Ruling::Allowed => "the token does not decide, and the back end (ACCESS_URL) allows it",
+        Ruling::Forbidden => "the token does not decide, and the back end (ACCESS_URL) denies it",
+        Ruling::Unavailable => "the token does not decide, and the back end (ACCESS_URL) has not answered",
+    }
 }

@@ -18,8 +18,11 @@ use serde_json::value::RawValue;
 use super::problem::Problem;
 use super::{Caller, MAX_BODY, name_in, respond};
 use crate::auth::Identity;
+use crate::limits::Kind;
+use crate::limits::meters::Accounts;
 use crate::node::Node;
 use crate::publish::Author;
+use crate::session::rate_limit_exceeded;
 
 /// Events in one batch.
 const MAX_BATCH: usize = 1000;
@@ -44,8 +47,7 @@ pub(super) async fn publish_to_user(
 }
 
 async fn publish_body(node: &Node, request: Request) -> Result<Response, Problem> {
-    let identity = Caller::of(node, &request)?.authenticate(node).await?;
-    let body = read_body(request).await?;
+    let (publisher, body) = publisher(node, request).await?;
     // Which of the two it is shows in the names of the fields alone.
     #[derive(Deserialize)]
     struct Batch<'a> {
@@ -60,36 +62,65 @@ async fn publish_body(node: &Node, request: Request) -> Result<Response, Problem
         Some(events) => {
             let mut results = Vec::with_capacity(events.len());
             for event in events {
-                results.push(match publish_one(node, &identity, event.get().as_bytes()).await {
+                results.push(match publish_one(node, &publisher, event.get().as_bytes()).await {
                     Ok(published) => BatchResult::Published(published),
                     Err(refusal) => BatchResult::Refused(refusal),
                 });
             }
             Ok(Json(BatchAnswer { results }).into_response())
         }
-        None => Ok(Json(publish_one(node, &identity, &body).await.map_err(Problem::of)?).into_response()),
+        None => Ok(Json(publish_one(node, &publisher, &body).await.map_err(Problem::of)?).into_response()),
     }
 }
 
 async fn publish_user_body(node: &Node, user: &str, request: Request) -> Result<Response, Problem> {
-    let identity = Caller::of(node, &request)?.authenticate(node).await?;
+    let (publisher, body) = publisher(node, request).await?;
     let user: UserId = user.parse().map_err(|error: roomcast_protocol::InvalidId| {
         Problem::of(ErrorPayload::new(ErrorCode::InvalidRoom, error.to_string()))
     })?;
-    let body = read_body(request).await?;
     let event: EventBody = object(&body)?;
     if event.rooms.is_some() {
         let error = ErrorPayload::new(ErrorCode::InvalidPayload, "the room is the user's own");
         return Err(Problem::of(ErrorPayload { pointer: Some("/rooms".into()), ..error }));
     }
     let event = EventBody { rooms: Some(vec![user.room().to_string()]), ..event };
-    let published = node.publish(Author::Http(&identity), event.into()).await.map_err(Problem::of)?;
+    publisher.charge(node, Kind::Publishes, 1).map_err(Problem::of)?;
+    let published = node.publish(Author::Http(&publisher.identity), event.into()).await.map_err(Problem::of)?;
     Ok(Json(published).into_response())
 }
 
-async fn publish_one(node: &Node, identity: &Identity, event: &[u8]) -> Result<Published, ErrorPayload> {
+async fn publish_one(node: &Node, publisher: &Publisher, event: &[u8]) -> Result<Published, ErrorPayload> {
+    publisher.charge(node, Kind::Publishes, 1)?;
     let event: EventBody = parse(event)?;
-    node.publish(Author::Http(identity), event.into()).await
+    node.publish(Author::Http(&publisher.identity), event.into()).await
+}
+
+/// Who publishes, and what it is counted against.
+struct Publisher {
+    identity: Arc<Identity>,
+    accounts: Accounts,
+}
+
+impl Publisher {
+    fn charge(&self, node: &Node, kind: Kind, count: usize) -> Result<(), ErrorPayload> {
+        let charged = node.meters.charge(&self.accounts, &self.identity.raised, &[(kind, count)]);
+        charged.map_err(|exceeded| {
+            node.metrics.rate_limited(exceeded.scope.name(), exceeded.kind.name());
+            rate_limit_exceeded(exceeded.retry_after)
+        })
+    }
+}
+
+/// Who calls, and the body, which is counted.
+async fn publisher(node: &Node, request: Request) -> Result<(Publisher, Bytes), Problem> {
+    let caller = Caller::of(node, &request)?;
+    let address = caller.address;
+    let identity = caller.authenticate(node).await?;
+    let accounts = node.meters.of_call(&identity.user, address);
+    let publisher = Publisher { identity, accounts };
+    let body = read_body(request).await?;
+    publisher.charge(node, Kind::Bytes, body.len()).map_err(Problem::of)?;
+    Ok((publisher, body))
 }
 
 /// The whole body, if it is not too large and does not take too long.

@@ -12,7 +12,6 @@ use serde_json::value::RawValue;
 
 use super::problem::Problem;
 use super::{Caller, name_in, respond};
-use crate::access;
 use crate::node::{Node, unavailable};
 use crate::presence::StateView;
 use crate::publish::parse_room;
@@ -78,11 +77,8 @@ async fn history_of(
 async fn granted(node: &Node, room: &str, caller: Caller, operation: &Operation) -> Result<Room, Problem> {
     let identity = caller.authenticate(node).await?;
     let room = parse_room(&node.config, room).map_err(Problem::of)?;
-    if access::is_allowed(node.config.room_access, &identity, &room, operation) {
-        Ok(room)
-    } else {
-        Err(Problem::forbidden(&format!("the token does not grant {operation} on {room}")))
-    }
+    node.check_right(&identity, &room, operation).await.map_err(Problem::of)?;
+    Ok(room)
 }
 
 async fn read(node: &Node, room: Room, Wanted { since, limit }: Wanted) -> Result<Response, Problem> {

@@ -260,7 +260,7 @@ impl Connection {
         let identity = Identity::of(format!("user_{index}").parse().unwrap(), Some(grants));
         let admission = node.admit([127, 0, 0, 1].into()).ok().unwrap();
         let outbox = admission.handle.outbox.clone();
-        let mut session = Session::new(node.clone(), admission, true, [127, 0, 0, 1].into());
+        let mut session = Session::new(admission, true);
         session.assume(identity);
         Self { session, outbox }
     }

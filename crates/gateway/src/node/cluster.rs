@@ -104,6 +104,9 @@ impl Node {
             }
             Question::Revoke(revocation) => {
                 self.revocations.add(revocation);
+                if let (Some(callback), Revoked::User { user, .. }) = (&self.callback, &revocation.revoked) {
+                    callback.forget(user);
+                }
                 Answer::Connections(self.close_where(|handle| match &revocation.revoked {
                     // All of the user's, whenever their tokens were issued.
                     Revoked::User { user, .. } => handle.user.get() == Some(user),

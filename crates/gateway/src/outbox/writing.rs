@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
 use tokio::net::tcp::OwnedWriteHalf;
+use tokio::time::Instant;
 
 use super::{Outbox, Queue, REPLAY_BYTES};
 use crate::frame::Frame;
@@ -145,7 +146,10 @@ impl Outbox {
         loop {
             let result = batch.write(metrics, write);
             let mut queue = self.lock();
-            queue.has_progressed |= std::mem::take(&mut batch.has_progressed);
+            if std::mem::take(&mut batch.has_progressed) {
+                queue.has_progressed = true;
+                queue.stalled_since = None;
+            }
             self.free(&mut queue, std::mem::take(&mut batch.done));
             queue.bring_back(batch);
             rounds += 1;
@@ -176,6 +180,7 @@ impl Outbox {
 
     fn end(&self, writer: Writer, mut queue: MutexGuard<'_, Queue>, result: io::Result<()>) -> Written {
         let is_left = !queue.frames.is_empty();
+        queue.note_stall(is_left);
         queue.writer = if is_left { Writer::Task } else { Writer::Nobody };
         if !is_left {
             queue.is_pinging = false;
@@ -185,8 +190,8 @@ impl Outbox {
                 queue.frames = VecDeque::new();
             }
         }
-        if queue.is_closed {
-            // The connection's task may wait for the end of this.
+        if queue.is_closed || queue.has_stalled {
+            // The connection's task may wait for the end of this, or has to look at it later.
             self.wake.give();
         }
         match result {
@@ -233,6 +238,13 @@ impl Queue {
         if self.frames.capacity() > KEPT {
             self.frames = VecDeque::new();
         }
+    }
+
+    /// The connection's task is told when the peer begins not to take what waits, and not each time it took a part.
+    fn note_stall(&mut self, is_left: bool) {
+        let was_stalled = std::mem::replace(&mut self.is_stalled, is_left);
+        self.has_stalled |= is_left && !was_stalled;
+        self.stalled_since = if is_left { self.stalled_since.or_else(|| Some(Instant::now())) } else { None };
     }
 
     /// Puts what was not written before what was queued since.

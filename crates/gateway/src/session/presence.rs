@@ -9,19 +9,38 @@ use roomcast_protocol::client::PresenceOptions;
 use roomcast_protocol::{Operation, Room};
 
 use super::Session;
+use crate::auth::Identity;
 use crate::broker::Unavailable;
+use crate::callback::{Asking, Ruling};
 use crate::presence::{Entry, Guest};
 
 impl Session {
-    /// Replaces the presence options in the rooms, which the connection has joined. Answers those in which it takes part
-    /// from now on, on hold until [`Session::release_presence`]; in the others it takes no part any more.
+    /// Those of the rooms in which the connection may take part, when it wants to. Whoever should say so and does not is taken
+    /// for a no: the room can be joined all the same.
+    pub(super) async fn may_attend(
+        &self,
+        identity: &Identity,
+        rooms: &[Room],
+        wish: Option<&PresenceOptions>,
+    ) -> Vec<Room> {
+        if wish.is_none() {
+            return Vec::new();
+        }
+        let rulings = self.admission.node.rule(identity, rooms, &Operation::Presence, Asking::Kept).await;
+        let allowed = rooms.iter().zip(rulings).filter(|(_, ruling)| *ruling == Ruling::Allowed);
+        allowed.map(|(room, _)| room.clone()).collect()
+    }
+
+    /// Replaces the presence options in the rooms, which the connection has joined: it takes part in those in which it may.
+    /// Answers where it does from now on, on hold until [`Session::release_presence`]; in the others it takes no part any more.
     pub(super) async fn attend(
         &self,
         rooms: &[Room],
+        may_enter: &[Room],
         wish: Option<&PresenceOptions>,
     ) -> Result<Vec<Room>, Unavailable> {
-        let may_enter = |room: &&Room| wish.is_some() && self.may(room, &Operation::Presence);
-        let (mut wanted, others): (Vec<Room>, Vec<Room>) = rooms.iter().cloned().partition(|room| may_enter(&room));
+        let (mut wanted, others): (Vec<Room>, Vec<Room>) =
+            rooms.iter().cloned().partition(|room| may_enter.contains(room));
         self.leave_presence(&others);
         let (false, Some(identity)) = (wanted.is_empty(), &self.identity) else { return Ok(Vec::new()) };
         let handle = self.handle_of();
@@ -29,9 +48,10 @@ impl Session {
         let guest = Guest { user: identity.user.clone(), connection: handle.id, data };
         // First of all, so that a connection that breaks now is known to be lost in these rooms.
         for room in &wanted {
-            self.node.audience.hold(handle.id, &guest.user, &handle.outbox, room);
+            self.admission.node.audience.hold(handle.id, &guest.user, &handle.outbox, room);
         }
-        let entries = self.node.presence.enter(&wanted, &guest).await.inspect_err(|_| self.leave_presence(&wanted))?;
+        let entries =
+            self.admission.node.presence.enter(&wanted, &guest).await.inspect_err(|_| self.leave_presence(&wanted))?;
         let is_full = |entry: &Entry| *entry == Entry::Full;
         let refused: Vec<Room> =
             wanted.iter().zip(&entries).filter(|(_, entry)| is_full(entry)).map(|(room, _)| room.clone()).collect();
@@ -47,9 +67,9 @@ impl Session {
             if !handle.outbox.drained().await {
                 return;
             }
-            match self.node.presence.roster(room).await {
-                Ok(roster) => self.node.audience.tell_state(handle.id, room, &roster),
-                Err(Unavailable) => self.node.audience.owe_state(handle.id, room),
+            match self.admission.node.presence.roster(room).await {
+                Ok(roster) => self.admission.node.audience.tell_state(handle.id, room, &roster),
+                Err(Unavailable) => self.admission.node.audience.owe_state(handle.id, room),
             }
         }
     }
@@ -57,23 +77,17 @@ impl Session {
     /// Tells what has changed since, and from now on what changes.
     pub(super) fn release_presence(&self, rooms: &[Room]) {
         for room in rooms {
-            self.node.audience.release(self.handle_of().id, room);
+            self.admission.node.audience.release(self.handle_of().id, room);
         }
     }
 
     /// Takes no part any more: the user is gone at once, unless it has other connections there.
     pub(super) fn leave_presence(&self, rooms: &[Room]) {
         let connection = self.handle_of().id;
-        let left: Vec<Room> = rooms.iter().filter(|room| self.node.audience.leave(connection, room)).cloned().collect();
+        let left: Vec<Room> =
+            rooms.iter().filter(|room| self.admission.node.audience.leave(connection, room)).cloned().collect();
         if let (false, Some(identity)) = (left.is_empty(), &self.identity) {
-            self.node.presence.leave(&left, &identity.user, connection);
+            self.admission.node.presence.leave(&left, &identity.user, connection);
         }
-    }
-
-    /// Leaves the rooms for which the token in force does not grant presence any more.
-    pub(super) fn leave_lost_presence(&self) {
-        let mut lost = self.node.audience.rooms_of(self.handle_of().id);
-        lost.retain(|room| !self.may(room, &Operation::Presence));
-        self.leave_presence(&lost);
     }
 }

@@ -31,7 +31,7 @@ impl Session {
             let mut replay = Replay::default();
             let mut gaps = BTreeMap::new();
             for (hole, end) in self.fill(holes).await {
-                self.node.metrics.hole(end.missed.is_ok());
+                self.admission.node.metrics.hole(end.missed.is_ok());
                 self.hub().start_at(self.key(), &hole.room, end.position);
                 let other = [hole.until.epoch, hole.after.epoch].into_iter().find(|epoch| *epoch != end.position.epoch);
                 if let Some(former) = other.filter(|_| end.is_known) {
@@ -92,14 +92,14 @@ impl Session {
 
     /// For each hole how it ends.
     async fn read_holes(&self, holes: Vec<Hole>) -> Vec<(Hole, End)> {
-        let limit = self.node.config.most_recovered();
+        let limit = self.admission.node.config.most_recovered();
         let since: Vec<_> = holes.iter().map(|hole| (hole.room.clone(), Some(hole.after))).collect();
         let mut pages = Err(Unavailable);
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
                 tokio::time::sleep(PAUSE).await;
             }
-            pages = self.node.broker.history(since.clone(), limit).await;
+            pages = self.admission.node.broker.history(since.clone(), limit).await;
             if pages.is_ok() {
                 break;
             }
@@ -212,7 +212,7 @@ mod tests {
         async fn join(&self, rooms: &[&str]) -> (Session, Arc<Outbox>) {
             let admission = self.node.admit([127, 0, 0, 1].into()).ok().unwrap();
             let outbox = admission.handle.outbox.clone();
-            let mut session = Session::new(self.node.clone(), admission, true, [127, 0, 0, 1].into());
+            let mut session = Session::new(admission, true);
             let grants = serde_json::from_value(json!({"*": ["subscribe"]})).unwrap();
             session.assume(Identity::of("user_1".parse().unwrap(), Some(grants)));
             let request = json!({"action": "subscribe", "rooms": rooms}).to_string();

@@ -12,8 +12,8 @@ use roomcast_protocol::{ErrorCode, Operation, Position, RequestId, Room};
 
 use super::Session;
 use super::replay::Replay;
-use crate::access;
 use crate::broker::{Page, Unavailable};
+use crate::callback::{Asking, Ruling};
 use crate::publish::parse_room;
 
 impl Session {
@@ -25,16 +25,23 @@ impl Session {
         let mut outcomes = BTreeMap::new();
         let mut wanted: Vec<Room> = Vec::new();
         for name in &request.rooms {
-            match self.may_join(name) {
+            match parse_room(&self.admission.node.config, name) {
                 // A room that is named twice counts once.
                 Ok(room) if wanted.contains(&room) => {}
                 Ok(room) => wanted.push(room),
-                Err(code) => drop(outcomes.insert(name.clone(), RoomOutcome::Denied { code })),
+                Err(refusal) => drop(outcomes.insert(name.clone(), RoomOutcome::Denied { code: refusal.code })),
             }
         }
+        let Some(identity) = self.identity.clone() else { return };
+        // Both at once: a back end that is asked has one deadline for the request.
+        let (rulings, may_attend) = tokio::join!(
+            self.admission.node.rule(&identity, &wanted, &Operation::Subscribe, Asking::Kept),
+            self.may_attend(&identity, &wanted, request.presence.as_ref()),
+        );
+        self.deny_without_right(&rulings, &mut wanted, &mut outcomes).await;
         self.deny_over_limit(&mut wanted, &mut outcomes);
         self.hub().hold(self.key());
-        let (joined, replay, present) = self.join_since(&wanted, &request).await;
+        let (joined, replay, present) = self.join_since(&wanted, &may_attend, &request).await;
         outcomes.extend(joined);
         let ack = self.frame(id, Reply::SubscriptionAck(SubscriptionAck { rooms: outcomes }));
         self.handle_of().outbox.send(ack);
@@ -49,6 +56,7 @@ impl Session {
     async fn join_since(
         &mut self,
         rooms: &[Room],
+        may_attend: &[Room],
         request: &Subscribe,
     ) -> (Vec<(String, RoomOutcome)>, Replay, Vec<Room>) {
         let mut replay = Replay::default();
@@ -58,7 +66,7 @@ impl Session {
             let outcome = |room: &Room| (room.to_string(), self.without_broker(room, request));
             return (rooms.iter().map(outcome).collect(), replay, Vec::new());
         };
-        let Ok(present) = self.attend(rooms, request.presence.as_ref()).await else {
+        let Ok(present) = self.attend(rooms, may_attend, request.presence.as_ref()).await else {
             self.leave(rooms);
             let denied = RoomOutcome::Denied { code: ErrorCode::Unavailable };
             return (rooms.iter().map(|room| (room.to_string(), denied)).collect(), replay, Vec::new());
@@ -99,8 +107,8 @@ impl Session {
         if positions.is_err() || since.is_empty() {
             return (positions, Ok(Vec::new()));
         }
-        let limit = self.node.config.most_recovered();
-        (positions, self.node.broker.history(since, limit).await)
+        let limit = self.admission.node.config.most_recovered();
+        (positions, self.admission.node.broker.history(since, limit).await)
     }
 
     /// What becomes of a room while the broker is away: whoever is in it and asks for nothing more stays, and everybody else
@@ -148,7 +156,7 @@ impl Session {
         }
         let mut outcomes = BTreeMap::new();
         for name in names {
-            let outcome = match parse_room(&self.node.config, &name) {
+            let outcome = match parse_room(&self.admission.node.config, &name) {
                 Ok(room) => {
                     self.leave(std::slice::from_ref(&room));
                     self.leave_typing(&[room]).await;
@@ -163,25 +171,38 @@ impl Session {
 
     /// A room that is named twice counts once.
     fn too_many_rooms(&self, names: &[String]) -> Option<ErrorPayload> {
-        let most = self.node.config.max_rooms_per_message;
+        let most = self.admission.node.config.max_rooms_per_message;
         let count = names.iter().collect::<BTreeSet<_>>().len();
         let refusal = || ErrorPayload::new(ErrorCode::LimitExceeded, format!("at most {most} rooms in one message"));
         (count > most).then(refusal)
     }
 
-    fn may_join(&self, name: &str) -> Result<Room, ErrorCode> {
-        let room = parse_room(&self.node.config, name).map_err(|refusal| refusal.code)?;
-        if self.may(&room, &Operation::Subscribe) { Ok(room) } else { Err(ErrorCode::Forbidden) }
-    }
-
-    pub(super) fn may(&self, room: &Room, operation: &Operation) -> bool {
-        let identity = self.identity.as_ref();
-        identity.is_some_and(|identity| access::is_allowed(self.node.config.room_access, identity, room, operation))
+    /// Takes out the rooms that may not be joined; one that the connection is in all the same it leaves.
+    async fn deny_without_right(
+        &mut self,
+        rulings: &[Ruling],
+        wanted: &mut Vec<Room>,
+        outcomes: &mut BTreeMap<String, RoomOutcome>,
+    ) {
+        let mut denied = Vec::new();
+        let mut rulings = rulings.iter();
+        wanted.retain(|room| {
+            let code = match rulings.next() {
+                Some(Ruling::Allowed) => return true,
+                Some(Ruling::Unavailable) => ErrorCode::Unavailable,
+                Some(Ruling::Forbidden) | None => ErrorCode::Forbidden,
+            };
+            outcomes.insert(room.to_string(), RoomOutcome::Denied { code });
+            denied.push(room.clone());
+            false
+        });
+        self.leave(&denied);
+        self.leave_typing(&denied).await;
     }
 
     /// Rooms that the connection is in already take no further place.
     fn deny_over_limit(&self, wanted: &mut Vec<Room>, outcomes: &mut BTreeMap<String, RoomOutcome>) {
-        let mut free = self.node.config.max_rooms.saturating_sub(self.hub().room_count(self.key()));
+        let mut free = self.admission.node.config.max_rooms.saturating_sub(self.hub().room_count(self.key()));
         wanted.retain(|room| {
             if self.hub().position(self.key(), room).is_some() {
                 return true;
@@ -199,7 +220,7 @@ impl Session {
     pub(super) async fn join(&mut self, rooms: &[Room]) -> Result<Vec<Position>, Unavailable> {
         let new: Vec<Room> = rooms.iter().filter(|room| self.hub().seat(self.key(), room)).cloned().collect();
         if !new.is_empty() {
-            match self.node.broker.open(new.clone()).await {
+            match self.admission.node.broker.open(new.clone()).await {
                 Ok(positions) => new
                     .iter()
                     .zip(positions)
@@ -218,6 +239,6 @@ impl Session {
     pub(super) fn leave(&self, rooms: &[Room]) {
         self.leave_presence(rooms);
         let left: Vec<Room> = rooms.iter().filter(|room| self.hub().leave(self.key(), room)).cloned().collect();
-        self.node.broker.release(&left);
+        self.admission.node.broker.release(&left);
     }
 }

@@ -16,6 +16,7 @@ use super::Session;
 use crate::auth::Identity;
 use crate::hub::ConnectionId;
 use crate::node::Node;
+use crate::publication::Draft;
 use crate::publish::{Author, Submission};
 
 /// How long an indicator lasts without being renewed.
@@ -105,7 +106,7 @@ impl Session {
 
     async fn say_stopped(&self, room: Room) {
         if let Some(identity) = self.identity.clone() {
-            say_stopped(&self.node, &identity, self.handle_of().id, &room).await;
+            say_stopped(&self.admission.node, &identity, self.handle_of().id, &room).await;
         }
     }
 }
@@ -125,7 +126,11 @@ async fn say_stopped(node: &Node, identity: &Identity, connection: ConnectionId,
         timestamp: None,
     };
     // The right to start was checked; nothing may forbid the end.
-    if let Err(error) = node.publish_as(Author::Library, submission, Some(connection)).await {
+    let published = async {
+        let draft = node.draft(Author::Library, submission).await?;
+        node.publish_draft(Draft { except: Some(connection), ..draft }).await
+    };
+    if let Err(error) = published.await {
         tracing::debug!(code = %error.code, "typing could not be ended");
     }
 }
@@ -135,7 +140,7 @@ impl Drop for Session {
     fn drop(&mut self) {
         let rooms: Vec<Room> = std::mem::take(&mut self.typing.until).into_keys().collect();
         let (false, Some(identity)) = (rooms.is_empty(), self.identity.take()) else { return };
-        let (node, connection) = (self.node.clone(), self.handle_of().id);
+        let (node, connection) = (self.admission.node.clone(), self.handle_of().id);
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let tasks = node.tasks.clone();
         tasks.spawn_on(

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod auth_limit;
+mod callback;
 mod connect;
 mod embedded;
 mod forged;
@@ -19,6 +20,7 @@ mod order;
 mod positions;
 mod presence;
 mod publish;
+mod rates;
 mod raw;
 mod recovery;
 mod redis_nodes;

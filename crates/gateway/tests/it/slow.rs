@@ -65,6 +65,46 @@ async fn who_never_reads_again_is_forgotten_all_the_same() {
     assert_eq!(gateway.stats().total_rooms, 0);
 }
 
+/// More than the pipe takes, and far below the bound in bytes.
+async fn fill(gateway: &Gateway) {
+    for index in 0..8 {
+        let payload = json!([index, "x".repeat(8000)]);
+        publish(gateway, json!({"type": "custom.event", "payload": payload, "rooms": ["team:a"]})).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_nothing_for_eight_seconds_is_closed_though_it_says_that_it_lives() {
+    let gateway = start(config());
+    let mut client = reader(&gateway).await;
+    fill(&gateway).await;
+    let start = Instant::now();
+    while gateway.stats().total_clients > 0 {
+        let _ = client.socket.get_mut().write_all(&frame(0x89, b"")).await;
+        sleep(Duration::from_millis(100)).await;
+    }
+    // Two seconds for the close that nobody reads.
+    assert!((9_900..10_200).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+    assert!(metrics(&gateway).await.contains("roomcast_connections_closed_total{code=\"4000\"} 1\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_a_little_now_and_then_is_not_closed() {
+    let gateway = start(config());
+    let mut client = reader(&gateway).await;
+    fill(&gateway).await;
+    let mut taken = vec![0; 6000];
+    for _ in 0..6 {
+        sleep(Duration::from_secs(6)).await;
+        client.socket.get_mut().read_exact(&mut taken).await.unwrap();
+    }
+    assert_eq!(gateway.stats().total_clients, 1);
+    sleep(Duration::from_secs(9)).await;
+    assert_eq!(gateway.stats().total_clients, 1, "the close waits to be read");
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(gateway.stats().total_clients, 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn answers_that_nobody_reads_fill_the_queue_too() {
     let gateway = start(Config { max_queue_bytes: 128 << 10, messages_per_minute: 100_000, ..config() });

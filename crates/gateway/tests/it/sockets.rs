@@ -1,11 +1,14 @@
 //! Delivery over bare sockets, which are written to from wherever a turn ends.
 
+use std::time::{Duration, Instant};
+
 use roomcast_gateway::{Config, Gateway, Service};
 use roomcast_protocol::{Event, NewEvent, Room};
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::harness::{Client, config};
+use crate::harness::{Client, call, config, request};
 use crate::server::Running;
 
 async fn member(running: &Running, user: &str) -> Client<TcpStream> {
@@ -84,4 +87,38 @@ async fn who_does_not_read_its_socket_is_closed_behind_what_it_took_and_nobody_e
     }
     assert!(received < EVENTS, "{received}");
     assert_eq!(slow.closed().await, 4000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_takes_nothing_of_what_waits_is_closed_in_time_and_recovers_everything() {
+    const EVENTS: usize = 10;
+    let stall = Duration::from_secs(1);
+    let running = Running::start(Config { stall_timeout: stall, messages_per_minute: 100_000, ..config() });
+    let mut slow = narrow_member(&running, "slow").await;
+    let since =
+        slow.ask(json!({"action": "subscribe", "rooms": ["team:a"]})).await["payload"]["rooms"]["team:a"].clone();
+    // Far below the bound in bytes, and more than the system takes.
+    for number in 0..EVENTS {
+        tell(&running.gateway, number, &"x".repeat(60_000)).await;
+    }
+    let begin = Instant::now();
+    // It says that it lives, and reads nothing.
+    while running.gateway.stats().total_clients > 0 {
+        let _ = slow.socket.get_mut().write_all(&crate::raw::frame(0x89, b"still here")).await;
+        assert!(begin.elapsed() < Duration::from_secs(20), "it is still there");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // Beside the time, two seconds for the close that it does not read.
+    assert!(begin.elapsed() < 3 * (stall + Duration::from_secs(2)), "{:?}", begin.elapsed());
+    let metrics = call(&running.gateway, request("GET", "/metrics", None, Value::Null)).await.2;
+    assert!(metrics.as_str().unwrap().contains("roomcast_connections_closed_total{code=\"4000\"} 1\n"), "{metrics}");
+    assert!(metrics.as_str().unwrap().contains("connection_errors_total{reason=\"slow consumer\"} 1\n"), "{metrics}");
+
+    let mut again = running.client("slow").await;
+    let since = json!({"team:a": since["position"]});
+    let answer = again.ask(json!({"action": "subscribe", "rooms": ["team:a"], "since": since})).await;
+    assert_eq!(answer["payload"]["rooms"]["team:a"]["recovered"], EVENTS, "{answer}");
+    for number in 0..EVENTS {
+        assert_eq!(again.receive().await["payload"]["number"], number);
+    }
 }

@@ -68,6 +68,17 @@ fn malformed() -> Vec<(&'static str, Vec<u8>)> {
         ("two versions", upgrade_with(&["Sec-WebSocket-Version: 8"])),
         ("the same version twice", upgrade_with(&[UPGRADE[VERSION]])),
         ("an old HTTP", replaced(0, "GET /ws HTTP/1.0")),
+        ("an upgrade in two words", replaced(UPGRADE_LINE, "Upgrade: web socket")),
+        ("an upgrade with a version", replaced(UPGRADE_LINE, "Upgrade: websocket/13")),
+        ("nearly the connection", replaced(CONNECTION, "Connection: Upgrades")),
+        ("a connection to be closed", replaced(CONNECTION, "Connection: close")),
+        ("a key with something behind it", replaced(KEY, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==x")),
+        ("a key with a space in it", replaced(KEY, "Sec-WebSocket-Key: dGhlIHNhbXBs ZSBub25jZQ==")),
+        ("a key of 6000 bytes", replaced(KEY, &format!("Sec-WebSocket-Key: {}", "A".repeat(8000)))),
+        ("a host with a path", replaced(HOST, "Host: gateway.test/ws")),
+        ("a body of unknown length", upgrade_with(&["Transfer-Encoding: identity, chunked"])),
+        ("a token without the protocol", upgrade_with(&["Sec-WebSocket-Protocol: roomcast.bearer.x"])),
+        ("two tokens", upgrade_with(&["Sec-WebSocket-Protocol: roomcast.v1, roomcast.bearer.x, roomcast.bearer.y"])),
         ("a body", with_body),
         ("a body in chunks", chunked),
     ]
@@ -95,6 +106,10 @@ async fn what_is_not_even_http_is_refused() {
         ("a header without a colon", upgrade_with(&["nonsense"]), 400),
         ("a space in a name", upgrade_with(&["a name: value"]), 400),
         ("two lengths", upgrade_with(&["Content-Length: 1", "Content-Length: 2"]), 400),
+        ("a length below zero", upgrade_with(&["Content-Length: -1"]), 400),
+        ("a length of letters", upgrade_with(&["Content-Length: four"]), 400),
+        ("a line that goes on", upgrade_with(&["X-Long: begun", " and continued"]), 400),
+        ("a byte that no header has", upgrade_with(&["X-Zero: a\0b"]), 400),
         ("a head over the limit", upgrade_with(&[&large]), 431),
     ] {
         assert_eq!(exchange(&gateway, &bytes).await.status, status, "{what}");
@@ -115,11 +130,11 @@ async fn another_version_is_told_the_right_one() {
 #[tokio::test]
 async fn only_get_upgrades_and_only_at_its_path() {
     let gateway = start(config());
-    for method in ["POST", "PUT", "DELETE", "PATCH", "HEAD", "BREW"] {
+    for method in ["POST", "PUT", "DELETE", "PATCH", "HEAD", "BREW", "get"] {
         let answer = exchange(&gateway, &replaced(0, &format!("{method} /ws HTTP/1.1"))).await;
         assert_eq!(answer.status, 405, "{method}");
     }
-    for path in ["/", "/ws/", "/WS", "/ws2", "/api/v1/ws", "/../ws"] {
+    for path in ["/", "/ws/", "/WS", "/ws2", "/api/v1/ws", "/../ws", "//ws", "/ws%20", "ws"] {
         assert_eq!(exchange(&gateway, &replaced(0, &format!("GET {path} HTTP/1.1"))).await.status, 404, "{path}");
     }
 }

@@ -67,7 +67,7 @@ pub struct Heartbeat {
 }
 
 /// What a connection may do at most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
@@ -79,6 +79,20 @@ pub struct Limits {
     pub max_rooms: u64,
     /// Rooms in one request.
     pub max_rooms_per_message: u64,
+    /// Limits that are the operator's own, by whom they bound and of what, as in `user.publishes`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rates: BTreeMap<String, Rate>,
+}
+
+/// So much in a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Rate {
+    /// How much.
+    pub count: u64,
+    /// In how long, in milliseconds, from the first on.
+    pub window_ms: u64,
 }
 
 /// Which events a gateway knows.

@@ -21,6 +21,13 @@ fn reply_to(text: &str) -> Option<String> {
 }
 
 #[test]
+fn a_frame_with_a_token_shows_it_to_no_log_and_no_panic() {
+    let request = Request::parse(r#"{"id":"1","action":"authenticate","token":"CANARY"}"#).unwrap();
+    let shown = format!("{request:?} {request:#?}");
+    assert!(shown.contains("Authenticate") && !shown.contains("CANARY"), "{shown}");
+}
+
+#[test]
 fn a_frame_with_both_type_and_action_is_refused_under_its_id() {
     assert_eq!(reply_to(r#"{"id":"1","type":"ping","action":"subscribe","rooms":["team:a"]}"#).as_deref(), Some("1"));
     refused(r#"{"type":null,"action":"subscribe","rooms":["team:a"]}"#);
