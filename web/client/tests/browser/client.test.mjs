@@ -2,81 +2,27 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
 
-import { build } from 'esbuild';
-
-import { launch, onPage, Site } from '../../../../tests/clients/browser/chromium.mjs';
+import { onPage, Site } from '../../../../tests/clients/browser/chromium.mjs';
 import { Gateway } from '../../../../tests/clients/support/gateway.mjs';
-import { Relay } from '../../../../tests/clients/support/relay.mjs';
 import { sign, token } from '../../../../tests/clients/support/tokens.mjs';
 import { until } from '../../../../tests/clients/support/waiting.mjs';
+import { Harness, heard, hears, listen, LOST, script, state, status } from './harness.mjs';
 
-let browser;
-let site;
+let harness;
 let gateway;
-
-const settings = () => ({
-  FRONTEND_URL: site.origin,
-  ROOM_ACCESS: 'open',
-  AUTH_ATTEMPTS_PER_MINUTE: '1000',
-  MESSAGES_PER_MINUTE: '10000',
-  PRESENCE_GRACE: '1s',
-});
+let site;
 
 before(async () => {
-  [browser, site] = await Promise.all([launch(), Site.open()]);
-  gateway = await Gateway.serve(settings());
-  const entry = fileURLToPath(new URL('page.mjs', import.meta.url));
-  site.script = (await build({ entryPoints: [entry], bundle: true, write: false, format: 'iife' })).outputFiles[0].text;
+  harness = await Harness.start();
+  ({ gateway, site } = harness);
+  site.script = await script('page.mjs');
 });
 
-after(async () => {
-  await browser?.close();
-  site?.close();
-  await gateway?.stop();
-});
+after(() => harness?.stop());
 
-/** A refused or lost connection is told on the console by Chromium itself. */
-const LOST = /WebSocket connection to .* failed/;
-
-/** A page with a client of the user, over a relay of its own. */
-async function withClient({ user = 'ann', errors = [], options = {}, tokens = () => token(user), prepare }, test) {
-  const relay = await Relay.to(gateway.address);
-  const requests = [];
-  try {
-    await onPage(browser, site, errors, async (page) => {
-      const start = async () => {
-        await page.evaluate((options) => window.start(options), { url: `ws://${relay.address}/ws`, ...options });
-      };
-      await start();
-      await test({ page, relay, requests, start });
-    }, async (page) => {
-      await page.exposeFunction('nextToken', (request) => {
-        requests.push(request);
-        return tokens(requests.length);
-      });
-      await prepare?.(page);
-    });
-  } finally {
-    relay.drop();
-    relay.close();
-  }
-}
-
-const status = (page, wanted) => page.waitForFunction((wanted) => window.client.state.status === wanted, wanted);
-const state = (page) => page.evaluate(() => window.client.state);
-const listen = (page, room) => page.evaluate((room) => window.listen(room), room);
-
-/** What the page has heard, in short. */
-const heard = (page) =>
-  page.evaluate(() => window.heard.map(({ type, payload, recovered, reason }) => payload?.id ?? [type, recovered ?? reason].filter((part) => part !== undefined).join(' ')));
-
-async function hears(page, expected) {
-  await until(`the page hears ${expected}`, async () => (await heard(page)).length >= expected.length);
-  assert.deepEqual(await heard(page), expected);
-}
-
+const settings = () => harness.settings;
+const withClient = (wanted, test) => harness.withClient(wanted, test);
 const publish = (room, id) => gateway.publish({ type: 'issue.deleted', payload: { id, teamId: 't' }, rooms: [room] });
 
 describe('the client in a browser', { concurrency: 4 }, () => {
@@ -257,7 +203,7 @@ describe('the client in a browser', { concurrency: 4 }, () => {
     const foreign = await Site.open();
     foreign.script = site.script;
     try {
-      await onPage(browser, foreign, [LOST], async (page) => {
+      await onPage(harness.browser, foreign, [LOST], async (page) => {
         await page.evaluate((url) => window.start({ url, longestRetryMs: 100 }), gateway.webSocketUrl);
         await page.waitForFunction(() => window.client.state.refused === true && window.client.state.attempt > 3);
         assert.equal((await state(page)).status, 'reconnecting');
@@ -266,6 +212,24 @@ describe('the client in a browser', { concurrency: 4 }, () => {
       foreign.close();
     }
   });
+
+  it('works in a worker', () =>
+    withClient({}, async ({ page, relay }) => {
+      const code = await script('worker.mjs');
+      const [url, bearer] = [`ws://${relay.address}/ws`, token('worker')];
+      const told = page.evaluate(
+        ({ code, url, bearer }) =>
+          new Promise((resolve) => {
+            const worker = new Worker(URL.createObjectURL(new Blob([code], { type: 'text/javascript' })));
+            worker.onmessage = ({ data }) => resolve(data);
+            worker.postMessage({ url, bearer, room: 'team:worker' });
+          }),
+        { code, url, bearer },
+      );
+      await gateway.members('team:worker', 1);
+      await publish('team:worker', '1');
+      assert.equal(await told, '1');
+    }));
 
   it('is one user in two tabs', () =>
     withClient({ user: 'watcher' }, (watcher) =>

@@ -56,9 +56,11 @@ const CORE = `
 const ALL = 'export * from "@roomcast/client";';
 
 describe('sizes, by brotli', () => {
+  const react = 'export * from "@roomcast/client/react";';
   const budgets = [
     ['a program that connects, subscribes and recovers', CORE, 3 * 1024],
     ['everything', ALL, 5 * 1024],
+    ['everything with React', ALL + react, 6 * 1024],
   ];
   for (const [name, program, most] of budgets) {
     test(`${name} has at most ${most} bytes`, async (context) => {
