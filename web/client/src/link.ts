@@ -70,8 +70,6 @@ export function openLink({ url, WebSocket, timeoutMs, pingIntervalMs }: Settings
   function close() {
     clearTimeout(timer);
     socket.onopen = socket.onmessage = socket.onclose = null;
-    // Closing a socket that is not open yet is an error on some platforms, which somebody must listen to.
-    socket.onerror = () => {};
     socket.close(1000);
     for (const { answer } of awaiting.values()) answer();
   }
@@ -120,6 +118,8 @@ export function openLink({ url, WebSocket, timeoutMs, pingIntervalMs }: Settings
     }
   }
 
+  // Of an error the close that follows tells. Node wants somebody to listen, also to that of closing what is not open yet.
+  socket.onerror = () => {};
   socket.onopen = () => (isReached = true);
   socket.onclose = ({ code, reason }) => end(code, why || reason || "connection lost");
   socket.onmessage = ({ data }) => {

@@ -63,7 +63,7 @@ const RECENT = 1000;
 const PAUSE_MS = 10_000;
 
 /** What a room takes of a request at most: its name twice, and a position. */
-const ROOM_BYTES = 320;
+const ROOM_BYTES = 384;
 
 /** Types of frames that are no events: those of this version, and what a later one may add. */
 const NO_EVENT = /^(connection|subscription|publish|auth|presence)\.|^error$/;
