@@ -137,7 +137,7 @@ describe('the client in a browser', { concurrency: 4 }, () => {
   it('renews its token over the connection, which outlives the first one', () => {
     let soon;
     const tokens = (count) => {
-      soon ??= Math.floor(Date.now() / 1000) + 3;
+      soon ??= Math.floor(Date.now() / 1000) + 5;
       return count === 1 ? token('ann', { exp: soon }) : token('ann');
     };
     return withClient({ tokens }, async ({ page, requests }) => {
@@ -157,12 +157,13 @@ describe('the client in a browser', { concurrency: 4 }, () => {
     // The renewal that the gateway asks for is still under way when the lid is shut.
     const tokens = (count) => {
       if (count === 2) return new Promise(() => {});
-      return token(user, count === 1 ? { exp: Math.floor(Date.now() / 1000) + 3 } : {});
+      return token(user, count === 1 ? { exp: Math.floor(Date.now() / 1000) + 4 } : {});
     };
     const prepare = (page) => page.clock.install();
-    return withClient({ tokens, prepare, user }, async ({ page, relay }) => {
+    return withClient({ tokens, prepare, user }, async ({ page, relay, requests }) => {
       await listen(page, 'team:sleep');
       await hears(page, ['subscribed']);
+      await until('the renewal is under way', () => requests.length === 2);
       // The lid is shut: nothing is heard, and nothing runs.
       relay.silence();
       await page.clock.pauseAt(Date.now() + 1_000);
@@ -215,16 +216,14 @@ describe('the client in a browser', { concurrency: 4 }, () => {
 
   it('works in a worker', () =>
     withClient({}, async ({ page, relay }) => {
-      const code = await script('worker.mjs');
-      const [url, bearer] = [`ws://${relay.address}/ws`, token('worker')];
       const told = page.evaluate(
-        ({ code, url, bearer }) =>
+        (message) =>
           new Promise((resolve) => {
-            const worker = new Worker(URL.createObjectURL(new Blob([code], { type: 'text/javascript' })));
+            const worker = new Worker('/application.js');
             worker.onmessage = ({ data }) => resolve(data);
-            worker.postMessage({ url, bearer, room: 'team:worker' });
+            worker.postMessage(message);
           }),
-        { code, url, bearer },
+        { url: `ws://${relay.address}/ws`, bearer: token('worker'), room: 'team:worker' },
       );
       await gateway.members('team:worker', 1);
       await publish('team:worker', '1');

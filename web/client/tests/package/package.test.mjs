@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -116,6 +116,8 @@ test('the usage file has twenty wrong uses and more', () => {
 test('it can be installed from its tarball and be used', () => {
   const application = join(temporary, 'application');
   mkdirSync(application);
+  // Without one npm would look for an application further up.
+  writeFileSync(join(application, 'package.json'), '{"private":true}');
   const at = { cwd: application, encoding: 'utf8' };
   execFileSync('npm', ['install', '--silent', '--no-audit', '--no-fund', '--offline', '--cache', join(temporary, 'cache'), tarball.path], at);
   const program = `

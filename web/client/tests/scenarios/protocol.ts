@@ -474,7 +474,7 @@ export const PROTOCOL: Scenario[] = [
   {
     name: "a token with little time left is told of at once, and ends the connection ten seconds after it has run out",
     async play(stage) {
-      const raw = await Raw.enter(stage, stage.token("p23", { expiresInMs: 2_000 }));
+      const raw = await Raw.enter(stage, stage.token("p23", { expiresInMs: 5_000 }));
       return [...(await raw.take(1)), ...(await raw.end())];
     },
     outcome: [

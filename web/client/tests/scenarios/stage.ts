@@ -15,7 +15,7 @@ import { createFakeGateway, type TokenOptions } from "../../src/testing/index.js
 
 export const HISTORY_SIZE = 5;
 export const MESSAGES_PER_MINUTE = 120;
-export const PRESENCE_GRACE_MS = 700;
+export const PRESENCE_GRACE_MS = 3_000;
 export const MAX_ROOMS = 10;
 export const MAX_ROOMS_PER_MESSAGE = 12;
 
