@@ -23,8 +23,8 @@ export interface Client<Own = {}> {
   /** Closes the connection. Who listens goes on where it was when `connect` is called again. */
   close(): void;
   /**
-   * A room. `since`: the application has everything up to this position, and wants what follows; it counts for whoever
-   * listens first.
+   * A room. `since`: the application has everything up to this position, and wants what follows. It counts once, for
+   * whoever listens first.
    */
   room<Name extends RoomName>(name: Name, options?: { readonly since?: Position | undefined }): Room<Name, Own>;
   /** @internal */

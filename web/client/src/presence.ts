@@ -87,7 +87,7 @@ export function presence<Name extends RoomName, Own>(room: Room<Name, Own>, { da
 
 function checked(data: unknown): unknown {
   const text = JSON.stringify(data) ?? "";
-  if (byteLength(text) > MAX_BYTES) throw new RoomcastError("invalid", "presence: over 1 KiB of data");
+  if (byteLength(text) > MAX_BYTES) throw new RoomcastError("invalid", "presence: over 1 KiB");
   return data;
 }
 

@@ -49,7 +49,7 @@ function send(
   let isDone = false;
   const unsubscribe = core.connection.state.subscribe(attempt);
   core.publishing++;
-  if (core.publishing > MAX_WAITING) fail("busy", "too many events wait");
+  if (core.publishing > MAX_WAITING) fail("busy", "too many wait");
   else attempt();
 
   function attempt() {

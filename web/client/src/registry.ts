@@ -68,8 +68,6 @@ const ROOM_BYTES = 384;
 /** Types of frames that are no events: those of this version, and what a later one may add. */
 const NO_EVENT = /^(connection|subscription|publish|auth|presence)\.|^error$/;
 
-const PRESENCE = /^presence\./;
-
 export function createRegistry(): Registry {
   const entries = new Map<Room, Entry>();
   /** Who has heard of the latest events. An event of several rooms may come once for each. */
@@ -108,7 +106,7 @@ export function createRegistry(): Registry {
     const since = Object.fromEntries(now.flatMap(({ name, position }) => (position ? [[name, position]] : [])));
     for (const entry of now) entry.standing = "asked";
     link.request(action === "subscribe" ? { action, rooms, since } : { action, rooms }, (reply) => {
-      const error = reply?.type === "error" && reply.payload;
+      const error = reply?.type === "error" ? reply.payload : undefined;
       let isServed = true;
       for (const entry of now) {
         const refusal = error && ({ status: "denied", code: error.code } as const);
@@ -118,7 +116,7 @@ export function createRegistry(): Registry {
           isServed = false;
         } else settle(entry, outcome);
       }
-      if (!isServed) rest((error || {}).retryAfterMs);
+      if (!isServed) rest(error?.retryAfterMs);
       schedule();
     });
     ask(action, some, before);
@@ -204,8 +202,9 @@ export function createRegistry(): Registry {
     },
     heard(message) {
       const { type, payload, replyTo } = message as Reply;
-      if (PRESENCE.test(type)) tell(entries.get((payload as { room: Room }).room), type, payload);
       if (!NO_EVENT.test(type)) route(message as AnyEvent);
+      // Of these only words about presence name a room.
+      else tell(entries.get((payload as { room: Room })?.room), type, payload);
       // An answer that comes too late says nothing that is still so.
       if (type !== "subscription.ack" || replyTo) return;
       for (const [room, outcome] of Object.entries(payload.rooms)) {

@@ -53,8 +53,13 @@ const POSITION = /^[0-9a-z]+:\d+$/;
 
 export function createRoom<Name extends RoomName, Own>(core: Core, name: Name, since?: Position): Room<Name, Own> {
   // One that is none would have the gateway refuse a whole request.
-  const from = since && POSITION.test(since) ? since : undefined;
-  const listen = (type: string, hear: Listener["hear"]) => core.registry.listen(name, { type, hear }, from);
+  let from = since && POSITION.test(since) ? since : undefined;
+  const listen = (type: string, hear: Listener["hear"]) => {
+    const position = from;
+    // Who comes again later does not want again what came since.
+    from = undefined;
+    return core.registry.listen(name, { type, hear }, position);
+  };
   return {
     core,
     name,

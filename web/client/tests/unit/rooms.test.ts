@@ -193,6 +193,21 @@ test("a room is followed from a position that the application had, and a bad one
   expect(heard).toMatchObject([{ type: "recovered", position: "e:4", recovered: 0 }]);
 });
 
+test("a position that the application had counts once: who leaves and comes again begins anew", async () => {
+  const bench = new Bench();
+  const room = bench.client.room(TEAM, { since: "e:4" });
+  const off = room.onAny(() => {});
+  const socket = await bench.open();
+  socket.answer("subscribe", { [TEAM]: recovered("e:4", 0) });
+  off();
+  await settled();
+  socket.answer("unsubscribe", { [TEAM]: { status: "unsubscribed" } });
+  await settled();
+  room.onAny(() => {});
+  await settled();
+  expect(socket.asked("subscribe").map(({ since }) => since)).toEqual([{ [TEAM]: "e:4" }, {}]);
+});
+
 test("more rooms than a message holds are asked for by several", async () => {
   const bench = new Bench();
   for (let index = 0; index < 300; index++) bench.client.room(`team:${index}`).onAny(() => {});

@@ -6,6 +6,8 @@ import { createElement } from "react";
 
 const client = createClient({ url: "wss://example.com/ws", token: () => "jwt" });
 createElement(RoomcastProvider, { client }, "children");
+const own = createClient<{ "deploy.started": { sha: string } }>({ url: "wss://example.com/ws", token: () => "jwt" });
+createElement(RoomcastProvider, { client: own });
 
 // What must compile.
 
