@@ -421,3 +421,42 @@ test("what is no JSON, or nothing that the protocol has, is passed over", async 
   for (const type of ["connection.moved", "auth.other", "error"]) socket.say({ type, payload: {} });
   expect(bench.client.state.status).toBe("open");
 });
+
+test("once let in, the next token need not be fresh, and another refusal is worth another question", async () => {
+  const bench = new Bench();
+  const refuse = async () => {
+    bench.socket.onopen!({});
+    bench.socket.drop(4500, "unauthorized");
+    await settled();
+  };
+  bench.client.connect();
+  await settled();
+  await refuse();
+  bench.socket.accept();
+  bench.socket.drop();
+  await pass(500);
+  await refuse();
+  bench.socket.accept();
+  expect(bench.tokenRequests.map(({ fresh }) => fresh)).toEqual([false, true, false, true]);
+  expect(bench.client.state.status).toBe("open");
+});
+
+test("what ends behind an open socket is no refusal", async () => {
+  const bench = new Bench();
+  bench.client.connect();
+  for (let failure = 1; failure < 5; failure++) {
+    await tried(bench, failure);
+    bench.socket.onopen!({});
+    bench.socket.drop(1011);
+    expect(bench.client.state).toMatchObject({ attempt: failure, refused: false });
+  }
+});
+
+test("a connection that is lost wants no renewal any more", async () => {
+  const bench = new Bench();
+  const socket = await bench.open();
+  socket.say({ type: "auth.expiring", payload: { expiresAt: "" } });
+  bench.client.close();
+  await pass(60_000);
+  expect([bench.tokenRequests.length, vi.getTimerCount()]).toEqual([1, 0]);
+});

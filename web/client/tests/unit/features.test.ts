@@ -369,3 +369,29 @@ test("whoever follows a room that is joined already loads at once", async () => 
   expect(told).toEqual(["e:3"]);
   expect(socket.asked("subscribe").length).toBe(1);
 });
+
+test("what becomes of a publish behind its deadline counts for nothing", async () => {
+  const bench = new Bench();
+  await bench.open();
+  const issue = bench.client.room(ISSUE);
+  const late = Array.from({ length: 10 }, () => outcome(publish(issue, "user.typing", { issueId: "i", isTyping: true }, { timeoutMs: 100 })));
+  await pass(100);
+  expect(late.every(({ error }) => error?.kind === "timeout")).toBe(true);
+  await back(bench);
+  const told = Array.from({ length: 257 }, () => outcome(publish(issue, "issue.deleted", ISSUE_DELETED)));
+  await settled();
+  expect(told.filter(({ error }) => error?.kind === "busy").length).toBe(1);
+});
+
+test("who has left presence waits for nothing any more", async () => {
+  const bench = new Bench();
+  const part = presence(bench.client.room(ISSUE));
+  const socket = await bench.open();
+  socket.answer("subscribe", { [ISSUE]: subscribed("e:1") });
+  await settled();
+  const before = vi.getTimerCount();
+  socket.say({ type: "error", replyTo: "2", payload: { code: "RATE_LIMIT_EXCEEDED", message: "slow", retryAfterMs: 50_000 } });
+  expect(vi.getTimerCount()).toBe(before + 1);
+  part.leave();
+  expect(vi.getTimerCount()).toBe(before);
+});

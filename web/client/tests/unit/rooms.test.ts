@@ -348,3 +348,41 @@ test("closed and connected again, rooms go on where they were", async () => {
   bench.socket.answer("subscribe", { [TEAM]: recovered("e:1", 0) });
   expect(heard).toMatchObject([{ type: "recovered" }]);
 });
+
+test("a room that one connection was refused is asked for by the next", async () => {
+  const { bench, heard } = await joined(TEAM);
+  await back(bench);
+  bench.socket.answer("subscribe", { [TEAM]: { status: "denied", code: "FORBIDDEN" } });
+  await back(bench);
+  expect(bench.socket.asked("subscribe")[0].since).toEqual({ [TEAM]: "e:1" });
+  bench.socket.answer("subscribe", { [TEAM]: recovered("e:1", 0) });
+  expect(heard).toMatchObject([{ type: "denied" }, { type: "recovered" }]);
+});
+
+test("an answer that was overdue moves nobody back who has been answered since", async () => {
+  const { bench, heard } = await joined();
+  bench.client.room(TEAM).onAny(({ eventId }) => heard.push(eventId));
+  await settled();
+  const [first] = bench.socket.asked("subscribe");
+  for (let turn = 0; turn < 8; turn++) {
+    await pass(2_500);
+    bench.socket.event("issue.updated", {});
+  }
+  bench.socket.answer("subscribe", { [TEAM]: subscribed("e:5") });
+  bench.socket.say({ type: "subscription.ack", replyTo: first.id, payload: { rooms: { [TEAM]: subscribed("e:1") } } });
+  bench.socket.event("issue.updated", { [TEAM]: "e:5" }, { eventId: "old" });
+  bench.socket.event("issue.updated", { [TEAM]: "e:6" }, { eventId: "new" });
+  expect([heard, bench.client.room(TEAM).position]).toEqual([["new"], "e:6"]);
+});
+
+test("who has heard of an event is remembered for the latest thousand", async () => {
+  const { bench } = await joined(TEAM, ISSUE);
+  const heard: string[] = [];
+  const listener = ({ eventId }: { eventId?: string }) => void heard.push(eventId!);
+  for (const name of [TEAM, ISSUE]) bench.client.room(name).onAny(listener);
+  for (let offset = 2; offset <= 1_003; offset++) bench.socket.event("issue.updated", { [TEAM]: `e:${offset}` }, { eventId: String(offset) });
+  // The latest is known, the oldest is not any more.
+  bench.socket.event("issue.updated", { [ISSUE]: "e:2" }, { eventId: "1003" });
+  bench.socket.event("issue.updated", { [ISSUE]: "e:3" }, { eventId: "2" });
+  expect([heard.length, heard.at(-1)]).toEqual([1_003, "2"]);
+});
