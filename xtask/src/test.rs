@@ -28,6 +28,8 @@ pub(crate) enum Part {
     Browser,
     /// Python's websockets against the gateway
     Python,
+    /// The TypeScript SDK: its tests, its package, and a real Chromium against the gateway
+    Web,
     /// What the README says, word for word
     Readme,
 }
@@ -71,6 +73,7 @@ impl Part {
                 scripts("tests/clients/browser", &[("ROOMCAST_BIN", binary()?), ("CHROMIUM", chromium)])
             }
             Self::Python => python(),
+            Self::Web => web(),
             Self::Readme => scripts("tests/clients/readme", &[("ROOMCAST_BIN", binary()?)]),
         }
     }
@@ -87,6 +90,18 @@ fn schema() -> Result {
     codegen::check()?;
     shell::run(&mut shell::command("node", ["node_modules/typescript/bin/tsc", "--project", "tests/schema"]))?;
     scripts("tests/schema", &[])
+}
+
+/// Builds the TypeScript SDK, and tests it from its smallest part to a page in a browser.
+fn web() -> Result {
+    npm::install()?;
+    let chromium = needs::chromium().ok_or("no chromium")?;
+    let environment = [("ROOMCAST_BIN", binary()?), ("CHROMIUM", chromium)];
+    shell::run(&mut shell::command("node", ["web/client/build.mjs"]))?;
+    let mut units = shell::command("node", ["node_modules/vitest/vitest.mjs", "run", "--root", "web/client"]);
+    shell::run(contained(&mut units)?.envs(environment.iter().map(|(name, value)| (name, value))))?;
+    scripts("web/client/tests/package", &environment)?;
+    scripts("web/client/tests/browser", &environment)
 }
 
 /// Runs the scripts of a folder by Node's own runner.

@@ -57,11 +57,15 @@ export class Site {
   }
 }
 
-/** Runs a test on a fresh page of the site; afterwards the page must have been as quiet as expected. */
-export async function onPage(browser, site, expectedErrors, test) {
+/**
+ * Runs a test on a fresh page of the site; afterwards the page must have been as quiet as expected. `prepare` gets the page
+ * before there is anything on it.
+ */
+export async function onPage(browser, site, expectedErrors, test, prepare = () => {}) {
   const context = await browser.newContext();
   try {
     const page = await context.newPage();
+    await prepare(page);
     page.setDefaultTimeout(DEADLINE_MS);
     const [errors, hosts] = [[], new Set()];
     page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));

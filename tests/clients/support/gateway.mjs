@@ -92,6 +92,12 @@ export class Gateway {
     return until(`the log has ${pattern}`, () => this.log.find((line) => pattern.test(line)));
   }
 
+  /** Ends it as a crash does. */
+  async kill() {
+    this.#process.kill('SIGKILL');
+    await this.#exit;
+  }
+
   /** Stops it as an operator does: it drains and ends with 0. */
   async stop() {
     this.#process.kill('SIGTERM');

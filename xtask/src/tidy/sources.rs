@@ -110,18 +110,20 @@ fn skipped(path: &str, text: &str) -> Vec<Finding> {
 
 /// Who opens a generated file must see that it is one. JSON has no place for it.
 fn generated(path: &str, text: &str) -> Vec<Finding> {
-    let generated = path.starts_with("protocol-schema/") || path.ends_with("/generated.rs");
+    let folders = ["protocol-schema/", "web/client/src/schema/"];
+    let generated = folders.iter().any(|folder| path.starts_with(folder)) || path.ends_with("/generated.rs");
     let silent = generated && !path.ends_with(".json") && !text.lines().take(4).any(|line| line.contains(HEADER));
     silent.then(|| format!("{path}: does not say in its first lines that it is generated")).into_iter().collect()
 }
 
-/// A lock file pins contents by their hashes, from whichever registry they come.
+/// A lock file pins contents by their hashes, from whichever registry they come. A folder of this repository is named.
 fn lock(path: &str, text: &str) -> Vec<Finding> {
-    if path.ends_with("package-lock.json") {
-        each(path, text, &["\"resolved\""], "names a registry")
-    } else {
-        Vec::new()
+    if !path.ends_with("package-lock.json") {
+        return Vec::new();
     }
+    let names = |line: &str| line.contains("\"resolved\"") && !line.trim().starts_with("\"resolved\": \"web/");
+    let found = text.lines().enumerate().filter(|(_, line)| names(line));
+    found.map(|(index, _)| format!("{path}:{}: names a registry", index + 1)).collect()
 }
 
 fn each(path: &str, text: &str, words: &[&str], reason: &str) -> Vec<Finding> {
@@ -192,5 +194,6 @@ mod tests {
     #[test]
     fn a_lock_file_that_names_its_registry_is_found() {
         assert_eq!(check("package-lock.json", "{\"resolved\": \"https://example.org/x.tgz\"}\n").len(), 1);
+        assert_eq!(check("package-lock.json", "\"resolved\": \"web/client\",\n").len(), 0);
     }
 }
