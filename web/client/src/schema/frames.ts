@@ -1083,6 +1083,25 @@ export interface Limits {
    * Messages in a minute; with another window configured, the number scaled to a minute.
    */
   messagesPerMinute: number;
+  /**
+   * Limits that are the operator's own, by whom they bound and of what, as in `user.publishes`.
+   */
+  rates?: {
+    [k: string]: Rate;
+  };
+}
+/**
+ * So much in a time.
+ */
+export interface Rate {
+  /**
+   * How much.
+   */
+  count: number;
+  /**
+   * In how long, in milliseconds, from the first on.
+   */
+  windowMs: number;
 }
 /**
  * Joined; live events start behind the position.
