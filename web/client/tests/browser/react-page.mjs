@@ -3,6 +3,7 @@
 import * as roomcast from '@roomcast/client';
 import { RoomcastProvider, useConnection, usePresence, useRoomEvent, useRoomState, useTyping } from '@roomcast/client/react';
 import { createElement, StrictMode, version } from 'react';
+import { flushSync } from 'react-dom';
 import { createRoot } from 'react-dom/client';
 
 const root = createRoot(document.getElementById('root'));
@@ -63,5 +64,8 @@ window.show = (shown) => {
   const all = shown && createElement(RoomcastProvider, { client: window.client }, Object.entries(shown).map(element));
   root.render(createElement(StrictMode, null, all));
 };
+
+/** Shows one after the other, with nothing between them that could take a second on a busy machine. */
+window.showInTurn = (all) => all.forEach((shown) => flushSync(() => window.show(shown)));
 
 window.reactVersion = version;

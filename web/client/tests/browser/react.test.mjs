@@ -28,6 +28,7 @@ after(() => harness?.stop());
 
 const publish = (room, id) => harness.gateway.publish({ type: 'issue.deleted', payload: { id, teamId: 't' }, rooms: [room] });
 const show = (page, shown) => page.evaluate((shown) => window.show(shown), shown);
+const showInTurn = (page, all) => page.evaluate((all) => window.showInTurn(all), all);
 
 async function shows(page, name, text) {
   await page.waitForFunction(({ name, text }) => document.getElementById(name)?.textContent === text, { name, text });
@@ -47,8 +48,7 @@ for (const version of Object.keys(VERSIONS)) {
         assert.ok((await page.evaluate(() => window.reactVersion)).startsWith(`${version}.`));
         await show(page, { Connection: {} });
         await shows(page, 'Connection', 'open');
-        await show(page, null);
-        await show(page, { Connection: {} });
+        await showInTurn(page, [null, { Connection: {} }]);
         await shows(page, 'Connection', 'open');
         assert.deepEqual([await page.evaluate(() => window.states), tokens.length], [['connecting', 'open'], 1]);
         await show(page, null);
@@ -78,8 +78,7 @@ for (const version of Object.keys(VERSIONS)) {
         const name = room('team:linger');
         await show(page, { Events: { room: name, label: 'a' } });
         await harness.gateway.members(name, 1);
-        await show(page, { Connection: {} });
-        await show(page, { Events: { room: name, label: 'b' }, Connection: {} });
+        await showInTurn(page, [{ Connection: {} }, { Events: { room: name, label: 'b' }, Connection: {} }]);
         await publish(name, '1');
         await page.waitForFunction(() => window.calls.length === 1);
         await until('it was joined', () => requests(sent, 'subscribe').length > 0);
