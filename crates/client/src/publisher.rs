@@ -164,9 +164,9 @@ impl fmt::Debug for Publisher {
 
 /// Errors of these calls are of kind [`Denied`](ErrorKind::Denied) when the gateway refuses the event, and after the last
 /// attempt; [`Connect`](ErrorKind::Connect), [`Disconnected`](ErrorKind::Disconnected) or [`Timeout`](ErrorKind::Timeout) when no
-/// attempt was answered; [`Token`](ErrorKind::Token) when the provider failed; [`Busy`](ErrorKind::Busy) when too many calls
-/// waited all the time; [`Protocol`](ErrorKind::Protocol) when something else than a gateway answered. A call that has waited
-/// behind others until its time was over, while nothing got through, has their last error.
+/// attempt was answered; [`Token`](ErrorKind::Token) when the provider failed; [`Protocol`](ErrorKind::Protocol) when something
+/// else than a gateway answered. A call that has waited behind others until its time was over has their last error if
+/// nothing got through, and else `Timeout`.
 impl Service for Publisher {
     type Error = Error;
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot};
+use tokio::task::unconstrained;
 use tokio::time::{Instant, timeout_at};
 
 use super::MAX_BATCH;
@@ -69,13 +70,12 @@ impl Line {
     /// Room for so many events.
     ///
     /// # Errors
-    /// When there is none before `end`: why nothing gets through, or [`ErrorKind::Busy`].
+    /// When there is none before `end`: why nothing gets through, or [`ErrorKind::Timeout`].
     pub(super) async fn place(&self, events: u32, end: Instant) -> Result<SemaphorePermit<'_>, Error> {
-        match timeout_at(end, self.places.acquire_many(events)).await {
+        // Without tokio's budget for one poll of a task, which would put some of many calls of one task behind the others.
+        match unconstrained(timeout_at(end, self.places.acquire_many(events))).await {
             Ok(Ok(place)) => Ok(place),
-            _ => Err(self.lock().outage.clone().unwrap_or_else(|| {
-                Error::new(ErrorKind::Busy, "publish: too many calls wait already, and no place became free in time")
-            })),
+            _ => Err(self.lock().outage.clone().unwrap_or_else(timed_out)),
         }
     }
 
@@ -158,7 +158,7 @@ impl Waiting<'_> {
     ///
     /// # Errors
     /// When there is none before `end`: what came of the last attempt, if the call waits for another; why nothing gets
-    /// through, if it waits for its first; and [`ErrorKind::Timeout`], if it is under way.
+    /// through, if it waits for its first; and else [`ErrorKind::Timeout`].
     pub(super) async fn until(mut self, end: Instant) -> Outcome {
         match timeout_at(end, &mut self.outcome).await {
             Ok(Ok(outcome)) => outcome,
@@ -173,7 +173,7 @@ impl Waiting<'_> {
         let mut state = self.line.lock();
         let call = state.waiting.remove(&self.ticket);
         let reason = call.and_then(|call| call.into_failure().or_else(|| state.outage.clone()));
-        reason.unwrap_or_else(|| Error::new(ErrorKind::Timeout, "publish: no answer in time"))
+        reason.unwrap_or_else(timed_out)
     }
 }
 
@@ -184,3 +184,10 @@ impl Drop for Waiting<'_> {
         self.line.lock().waiting.remove(&self.ticket);
     }
 }
+
+fn timed_out() -> Error {
+    Error::new(ErrorKind::Timeout, "publish: no answer in time")
+}
+
+#[cfg(test)]
+mod tests;
