@@ -43,8 +43,9 @@ const MAX_BATCH: usize = 1000;
 ///
 /// **One request at a time, with all that wait.** A call that finds no request under way is sent at once and alone. Calls
 /// that come meanwhile go out together in the next request: up to 1000 events, or 512 KiB of them. So the more is said at
-/// once, the less each event costs. A publisher and its clones share this; several publishers, each made by a builder, send
-/// beside each other and know no common order.
+/// once, the less each event costs. A publisher and its clones share this. Several publishers, each made by a builder, send
+/// beside each other and know no common order; with Redis, where a gateway carries out a request's events one after the
+/// other, several get more through than one.
 ///
 /// **Order.** Events reach the gateway in the order of the calls, which is the order in which their futures are polled for
 /// the first time, and in the same order again when a request is repeated. There is one exception: of a request, the gateway
