@@ -212,7 +212,10 @@ async fn nothing_goes_on_behind_the_last_clone() {
         let _alive = &alive;
         async { Ok::<_, std::convert::Infallible>("t".to_owned()) }
     };
-    let publisher = server.builder().token_provider(provider).build().unwrap();
+    // Longer than the test waits: only the last clone can end it.
+    let long = 10 * DEADLINE;
+    let builder = server.builder().request_timeout(long).total_timeout(long);
+    let publisher = builder.token_provider(provider).build().unwrap();
     let clone = publisher.clone();
     let mut call = Box::pin(publisher.publish(numbered(0)));
     begin(call.as_mut());
