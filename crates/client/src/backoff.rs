@@ -40,9 +40,14 @@ impl Backoff {
 
     /// The wait after one more failure: the server's `hint`, and behind it full jitter.
     pub(crate) fn next(&mut self, hint: Option<Duration>, rng: &mut impl Rng) -> Duration {
+        self.next_at(hint, rng.random())
+    }
+
+    /// The same, at this place in the window, from 0 up to 1: for several that are to wait together.
+    pub(crate) fn next_at(&mut self, hint: Option<Duration>, place: f64) -> Duration {
         let window = self.window();
         self.attempt = self.attempt.saturating_add(1);
-        hint.unwrap_or_default().min(LONGEST_HINT) + window.mul_f64(rng.random::<f64>())
+        hint.unwrap_or_default().min(LONGEST_HINT) + window.mul_f64(place)
     }
 
     fn window(&self) -> Duration {

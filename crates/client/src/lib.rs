@@ -91,7 +91,8 @@
 //! its [`Delivery::Lagged`], so that it is right again. Typing is no part of presence: it is an event, and ends by itself.
 //!
 //! **Tasks.** [`ClientBuilder::build`] starts one task, which owns the socket. It ends when the last handle and the last
-//! subscription are dropped, on [`Client::close`], and when the gateway says to stay away. Nothing else is spawned.
+//! subscription are dropped, on [`Client::close`], and when the gateway says to stay away. A [`Publisher`] has one while
+//! there is something to send, and none behind its last clone. Nothing else is spawned.
 //!
 //! **Time.** What waits for the gateway has a deadline, and every queue a bound; the defaults stand in [`options`].
 

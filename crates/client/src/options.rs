@@ -47,6 +47,9 @@ pub const PUBLISH_ATTEMPTS: u32 = 5;
 /// How long a publisher tries in all: well inside the five minutes for which a gateway knows a repeated event.
 pub const PUBLISH_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Events that wait at a publisher or are under way: four of the largest requests. What is beyond waits for a place.
+pub const PUBLISH_QUEUE: usize = 4096;
+
 /// The longest duration that any option takes.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 

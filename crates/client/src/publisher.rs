@@ -1,17 +1,26 @@
 //! Publishing over HTTP: what a back end uses.
 //!
-//! Owns the calls of the service layer as HTTP requests, and their repetition. An event has its id before the first try, so
-//! the gateway knows a repeat for what it is and a retry never publishes twice.
+//! Owns the calls of the service layer as events to post. An event has its id before the first try, so the gateway knows a
+//! repeat for what it is and a retry never publishes twice. Who waits stands in the `line`, what is sent together and what
+//! becomes of it is the `sender`'s, and one attempt the `exchange`'s.
 
+mod call;
 mod exchange;
+mod line;
+mod sender;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use roomcast_protocol::http::{Batch, BatchAnswer, BatchResult, EventBody};
+use bytes::Bytes;
+use roomcast_protocol::http::{Batch, BatchResult, EventBody};
 use roomcast_protocol::{NewEvent, Published, Service, UserId};
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::connector::Tls;
 use crate::options::{
@@ -20,21 +29,54 @@ use crate::options::{
 };
 use crate::token::{TokenError, TokenSource};
 use crate::{Error, ErrorKind, new_event_id};
-use exchange::{Exchange, Limits};
+use call::{Answer, Call, Content, Limits};
+use exchange::Exchange;
+use line::Line;
+use sender::Sender;
 
 /// As many events as a gateway takes in one batch.
 const MAX_BATCH: usize = 1000;
 
-/// Publishes events over HTTP. Cheap to clone; all clones share their connections.
+/// Publishes events over HTTP. Cheap to clone.
 ///
 /// The typed calls stand in [`Service`]: `publisher.issue_created(payload, Some(&user)).await`.
 ///
-/// A call is repeated, with full jitter and the gateway's `Retry-After`, when no connection can be made or it breaks, and on
-/// HTTP 429, 502, 503 and 504, within the bounds of [`PublisherBuilder`]. To repeat one yourself, later, give the event its
-/// id by [`NewEvent::with_id`].
-#[derive(Debug, Clone)]
+/// **One request at a time, with all that wait.** A call that finds no request under way is sent at once and alone. Calls
+/// that come meanwhile go out together in the next request: up to 1000 events, or 512 KiB of them. So the more is said at
+/// once, the less each event costs. A publisher and its clones share this. Several publishers, each made by a builder, send
+/// beside each other and know no common order.
+///
+/// **Order.** Events reach the gateway in the order of the calls, which is the order in which their futures are polled for
+/// the first time, and in the same order again when a request is repeated. There is one exception: of a request, the gateway
+/// may refuse an event for the moment (`RATE_LIMIT_EXCEEDED`, `UNAVAILABLE`) and publish one behind it. The refused one is
+/// then repeated by itself, later, while others go on. To be sure of the order even so, await one call before the next.
+///
+/// **Repeats.** A call is repeated, with full jitter and the gateway's `Retry-After`, when no connection can be made or it
+/// breaks, and on HTTP 429, 502, 503 and 504, or such a refusal of its event, within the bounds of [`PublisherBuilder`],
+/// which count for each call by itself. As long as nothing gets through, calls behind it wait too: they would fare no better,
+/// and would overtake it. The first one that gets through ends that. An event that is refused for good stops nobody. To
+/// repeat a call yourself, later, give the event its id by [`NewEvent::with_id`].
+///
+/// **Bounds.** 4096 events ([`PUBLISH_QUEUE`](crate::options::PUBLISH_QUEUE)) wait or are under way; a call beyond them waits
+/// for a place, keeping its turn. Each call ends within its total time, whatever the others do.
+///
+/// **Cancelling.** A call whose future is dropped is taken back if it waits, and not repeated. If it is under way its event
+/// may still be published. Other calls are not touched.
+///
+/// **Tasks.** Requests are made by a task, which a call starts where there is none. It ends when nothing waits, and when the
+/// last clone is dropped.
+#[derive(Clone)]
 pub struct Publisher {
+    shared: Arc<Shared>,
+}
+
+/// What the clones of a publisher share.
+struct Shared {
+    line: Arc<Line>,
     exchange: Arc<Exchange>,
+    limits: Limits,
+    /// Dropped with the last clone, which ends the sending task.
+    handles: watch::Sender<()>,
 }
 
 /// Makes a [`Publisher`].
@@ -59,8 +101,8 @@ impl Publisher {
         PublisherBuilder { url: url.into(), token: None, tls: Tls::default(), limits }
     }
 
-    /// Publishes up to 1000 events by one call, in their order. Each has its own outcome; a failed one does not stop those
-    /// behind it.
+    /// Publishes up to 1000 events by one request of their own, in their order. Each has its own outcome; a failed one does not
+    /// stop those behind it, and is not repeated.
     ///
     /// # Errors
     /// When the call as a whole failed: as [`Service::publish`] here; [`Invalid`](ErrorKind::Invalid) with too many events.
@@ -73,36 +115,68 @@ impl Publisher {
             return Err(Error::new(ErrorKind::Invalid, format!("publish a batch: {count} events, over {MAX_BATCH}")));
         }
         let events = events.iter().map(body).collect::<Result<Vec<_>, _>>()?;
-        let answer: BatchAnswer = self.exchange.post("/api/v1/events", &Batch { events }).await?;
-        if answer.results.len() != count {
-            let results = answer.results.len();
-            let message = format!("publish a batch: {results} results for {count} events");
+        let content = Content::Batch(json(&Batch { events })?, u32::try_from(count).unwrap_or(u32::MAX));
+        let results = match self.shared.call(content).await? {
+            Answer::Batch(answer) => answer.results,
+            Answer::Event(published) => vec![BatchResult::Published(published)],
+        };
+        if results.len() != count {
+            let message = format!("publish a batch: {} results for {count} events", results.len());
             return Err(Error::new(ErrorKind::Protocol, message));
         }
-        let outcomes = answer.results.into_iter().map(|result| match result {
+        let outcomes = results.into_iter().map(|result| match result {
             BatchResult::Published(published) => Ok(published),
             BatchResult::Refused(refusal) => Err(Error::refused("publish", &refusal)),
         });
         Ok(outcomes.collect())
+    }
+
+    async fn post(&self, event: &EventBody) -> Result<Published, Error> {
+        match self.shared.call(Content::Event(json(event)?)).await? {
+            Answer::Event(published) => Ok(published),
+            Answer::Batch(_) => Err(Error::new(ErrorKind::Protocol, "publish: the answer is that to a batch")),
+        }
+    }
+}
+
+impl Shared {
+    /// Gets a content to the gateway, behind all that were called before.
+    async fn call(&self, content: Content) -> Result<Answer, Error> {
+        let (ticket, end) = (self.line.ticket(), Instant::now() + self.limits.total_timeout);
+        let _place = self.line.place(content.events(), end).await?;
+        let (call, outcome) = Call::new(ticket, content, end, &self.limits);
+        let waiting = self.line.wait(ticket, outcome);
+        if self.line.enter(call) {
+            let (line, exchange) = (self.line.clone(), self.exchange.clone());
+            let sender = Sender { line, exchange, limits: self.limits, is_done: false };
+            tokio::spawn(sender.run(self.handles.subscribe()));
+        }
+        waiting.until(end).await
+    }
+}
+
+impl fmt::Debug for Publisher {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shared { exchange, limits, .. } = &*self.shared;
+        out.debug_struct("Publisher").field("exchange", exchange).field("limits", limits).finish_non_exhaustive()
     }
 }
 
 /// Errors of these calls are of kind [`Denied`](ErrorKind::Denied) when the gateway refuses the event, and after the last
 /// attempt; [`Connect`](ErrorKind::Connect), [`Disconnected`](ErrorKind::Disconnected) or [`Timeout`](ErrorKind::Timeout) when no
 /// attempt was answered; [`Token`](ErrorKind::Token) when the provider failed; [`Protocol`](ErrorKind::Protocol) when something
-/// else than a gateway answered.
+/// else than a gateway answered. A call that has waited behind others until its time was over has their last error if
+/// nothing got through, and else `Timeout`.
 impl Service for Publisher {
     type Error = Error;
 
     async fn publish(&self, event: impl Into<NewEvent> + Send) -> Result<Published, Error> {
-        self.exchange.post("/api/v1/events", &body(&event.into())?).await
+        self.post(&body(&event.into())?).await
     }
 
     async fn send_to_user(&self, user: &UserId, event: impl Into<NewEvent> + Send) -> Result<Published, Error> {
-        // Of all that a user id may hold, only this cannot stand in a path (RFC 3986 section 3.3).
-        let path = format!("/api/v1/users/{}/events", user.as_str().replace('|', "%7C"));
-        // The room is in the path.
-        self.exchange.post(&path, &EventBody { rooms: None, ..body(&event.into())? }).await
+        // What the gateway makes of its own path for this, with the same rights and answers; so it may go with others.
+        self.post(&EventBody { rooms: Some(vec![user.room().to_string()]), ..body(&event.into())? }).await
     }
 }
 
@@ -113,7 +187,8 @@ impl PublisherBuilder {
         self
     }
 
-    /// Asks for a token before the first call, and again whenever the gateway refuses the last one.
+    /// Asks for a token before the first request, and again whenever the gateway refuses the last one; from the publisher's
+    /// own task.
     pub fn token_provider<F, T, E>(mut self, provider: F) -> Self
     where
         F: Fn() -> T + Send + Sync + 'static,
@@ -148,7 +223,7 @@ impl PublisherBuilder {
         self
     }
 
-    /// How long to try in all; [`PUBLISH_TIMEOUT`]. A wait that would end later is not begun.
+    /// How long a call may take in all, from its beginning; [`PUBLISH_TIMEOUT`]. A wait that would end later is not begun.
     pub fn total_timeout(mut self, timeout: Duration) -> Self {
         self.limits.total_timeout = timeout;
         self
@@ -171,8 +246,9 @@ impl PublisherBuilder {
         check_duration("total_timeout", self.limits.total_timeout)?;
         check_duration("first_retry", self.limits.first_retry)?;
         let connector = self.tls.connector(CONNECT_TIMEOUT.min(self.limits.request_timeout))?;
-        let exchange = Exchange::new(&url, required_token(self.token)?, connector, self.limits)?;
-        Ok(Publisher { exchange: Arc::new(exchange) })
+        let exchange = Arc::new(Exchange::new(&url, required_token(self.token)?, connector)?);
+        let (line, handles) = (Arc::new(Line::new()), watch::Sender::new(()));
+        Ok(Publisher { shared: Arc::new(Shared { line, exchange, limits: self.limits, handles }) })
     }
 }
 
@@ -182,4 +258,10 @@ fn body(event: &NewEvent) -> Result<EventBody, Error> {
         .map_err(|error| Error::new(ErrorKind::Invalid, format!("write the event: {error}")))?;
     body.event_id.get_or_insert_with(new_event_id);
     Ok(body)
+}
+
+fn json(body: &impl Serialize) -> Result<Bytes, Error> {
+    let body = serde_json::to_vec(body)
+        .map_err(|error| Error::new(ErrorKind::Invalid, format!("write the request: {error}")))?;
+    Ok(body.into())
 }

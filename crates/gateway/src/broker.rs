@@ -38,6 +38,8 @@ pub struct Unavailable;
 /// - Giving the positions, storing and delivering a publication are **one atomic step over all its rooms**: two publications
 ///   have the same order in every room that they share. (A cluster that cannot do this is refused at start.)
 /// - Offsets in a room are consecutive within an epoch. A stream made anew has a new epoch; a position is never given twice.
+/// - What is begun first (polled for the first time) is placed first, though the one before it is not answered yet; a broker
+///   that has to do something twice, because it lost what it had, may place that later.
 /// - Delivery is in order of positions, and only to rooms that are held open.
 /// - A publication whose id its publisher chose is remembered per room for [`REMEMBERED`]; a repeat answers the first
 ///   positions, in the same atomic step.

@@ -1,7 +1,7 @@
-//! A request and its answer, tried until there is one.
+//! One attempt at a request, and its answer.
 //!
 //! Owns the HTTP client, the token that is in use, and the decision which failures are worth another attempt. Refuses to
-//! know what a request is about; that repeating it does no harm is its caller's promise.
+//! make that attempt, and to know what a request is about.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -15,13 +15,10 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use roomcast_protocol::http::Problem;
 use roomcast_protocol::server::ErrorPayload;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
-use crate::backoff::{Backoff, retry_after};
+use crate::backoff::retry_after;
 use crate::connector::Connector;
-use crate::options::LONGEST_RETRY;
 use crate::token::{Token, TokenSource};
 use crate::{Error, ErrorKind};
 
@@ -31,35 +28,28 @@ const MAX_ANSWER: usize = 4 << 20;
 /// Shorter than the time after which servers and balancers usually close an idle connection.
 const KEEP_IDLE: Duration = Duration::from_secs(20);
 
-/// The bounds of a call.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    pub(super) request_timeout: Duration,
-    pub(super) attempts: u32,
-    pub(super) total_timeout: Duration,
-    pub(super) first_retry: Duration,
-}
+/// Where events are posted, one or several.
+const PATH: &str = "/api/v1/events";
 
 /// The HTTP half of a publisher.
 pub(super) struct Exchange {
     http: Client<Connector, Full<Bytes>>,
-    /// Scheme, host and path in front of every call, without a slash at its end.
-    base: String,
+    url: String,
     tokens: TokenSource,
     /// The last token that the provider gave, until it is refused.
     token: Mutex<Option<Token>>,
-    limits: Limits,
 }
 
 /// An attempt that failed.
-struct Failed {
-    error: Error,
-    next: Next,
+#[derive(Debug, Clone)]
+pub(super) struct Failed {
+    pub(super) error: Error,
+    pub(super) next: Next,
 }
 
 /// What an attempt that failed is worth.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Next {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
     /// Another one, after this time at least.
     Retry(Option<Duration>),
     /// Another one with another token.
@@ -69,7 +59,7 @@ enum Next {
 }
 
 impl Exchange {
-    pub(super) fn new(url: &Uri, tokens: TokenSource, connector: Connector, limits: Limits) -> Result<Self, Error> {
+    pub(super) fn new(url: &Uri, tokens: TokenSource, connector: Connector) -> Result<Self, Error> {
         if url.query().is_some() {
             return Err(Error::options("use the url: a query has no meaning here"));
         }
@@ -77,51 +67,34 @@ impl Exchange {
             .pool_idle_timeout(KEEP_IDLE)
             .pool_timer(TokioTimer::new())
             .build(connector);
-        let base = url.to_string().trim_end_matches('/').to_owned();
-        Ok(Self { http, base, tokens, token: Mutex::default(), limits })
+        let url = format!("{}{PATH}", url.to_string().trim_end_matches('/'));
+        Ok(Self { http, url, tokens, token: Mutex::default() })
     }
 
-    /// Posts a body that may be posted again, until it is answered or a bound is reached.
-    pub(super) async fn post<A: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<A, Error> {
-        let body = serde_json::to_vec(body)
-            .map_err(|error| Error::new(ErrorKind::Invalid, format!("write the request: {error}")))?;
-        let (body, end) = (Bytes::from(body), Instant::now() + self.limits.total_timeout);
-        let mut backoff = Backoff::new(self.limits.first_retry, LONGEST_RETRY);
-        let mut asked_for_fresh_token = false;
-        loop {
-            let left = end.saturating_duration_since(Instant::now()).min(self.limits.request_timeout);
-            let attempt = timeout(left, self.attempt(path, body.clone())).await.unwrap_or_else(|_| Err(timed_out()));
-            let failed = match attempt {
-                Ok(answer) => return parse(&answer),
-                Err(failed) => failed,
-            };
-            let wait = match failed.next {
-                Next::FreshToken if self.tokens.can_renew() && !asked_for_fresh_token => {
-                    asked_for_fresh_token = true;
-                    self.set_token(None);
-                    continue;
-                }
-                Next::FreshToken | Next::GiveUp => return Err(failed.error),
-                Next::Retry(hint) => backoff.next(hint, &mut rand::rng()),
-            };
-            if backoff.attempt() >= self.limits.attempts || Instant::now() + wait >= end {
-                return Err(failed.error);
-            }
-            tracing::debug!(error = %failed.error, ?wait, "trying again");
-            sleep(wait).await;
-        }
+    /// Posts a body, once, and waits so long for the answer.
+    pub(super) async fn post(&self, body: Bytes, patience: Duration) -> Result<Bytes, Failed> {
+        timeout(patience, self.attempt(body)).await.unwrap_or_else(|_| Err(Failed::timeout()))
     }
 
-    async fn attempt(&self, path: &str, body: Bytes) -> Result<Bytes, Failed> {
-        let fatal = |error| Failed { error, next: Next::GiveUp };
+    /// Whether asking again can bring another token.
+    pub(super) fn can_renew(&self) -> bool {
+        self.tokens.can_renew()
+    }
+
+    /// Asks for another token before the next attempt.
+    pub(super) fn forget_token(&self) {
+        self.set_token(None);
+    }
+
+    async fn attempt(&self, body: Bytes) -> Result<Bytes, Failed> {
         // A login service that is away for a moment is a failure of the network like any other.
         let token = self.token().await.map_err(|error| Failed { error, next: Next::Retry(None) })?;
-        let request = Request::post(format!("{}{path}", self.base))
-            .header(AUTHORIZATION, token.bearer().map_err(fatal)?)
+        let request = Request::post(&self.url)
+            .header(AUTHORIZATION, token.bearer().map_err(Failed::for_good)?)
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .header(USER_AGENT, concat!("roomcast-client/", env!("CARGO_PKG_VERSION")))
             .body(Full::new(body))
-            .map_err(|error| fatal(Error::new(ErrorKind::Invalid, format!("make the request: {error}"))))?;
+            .map_err(|error| Failed::for_good(Error::new(ErrorKind::Invalid, format!("make the request: {error}"))))?;
         let response = self.http.request(request).await.map_err(|error| unreached(&error))?;
         let (head, body) = response.into_parts();
         let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(|error| broken(error.as_ref()))?.to_bytes();
@@ -148,13 +121,37 @@ impl Exchange {
     }
 }
 
-fn parse<A: DeserializeOwned>(answer: &[u8]) -> Result<A, Error> {
-    serde_json::from_slice(answer)
-        .map_err(|error| Error::new(ErrorKind::Protocol, format!("understand the gateway's answer: {error}")))
+impl Failed {
+    /// Another attempt would fail too.
+    pub(super) fn for_good(error: Error) -> Self {
+        Self { error, next: Next::GiveUp }
+    }
+
+    /// One event of several was refused; what that is worth is as if it had been alone.
+    pub(super) fn event(refusal: &ErrorPayload) -> Self {
+        let error = Error::refused("publish", refusal);
+        let next = Next::after(refusal.code.http_status(), error.retry_after());
+        Self { error, next }
+    }
+
+    fn timeout() -> Self {
+        Self { error: Error::new(ErrorKind::Timeout, "publish: no answer in time"), next: Next::Retry(None) }
+    }
+
+    /// Whether it may go better a little later.
+    pub(super) fn is_for_the_moment(&self) -> bool {
+        matches!(self.next, Next::Retry(_))
+    }
 }
 
-fn timed_out() -> Failed {
-    Failed { error: Error::new(ErrorKind::Timeout, "publish: no answer in time"), next: Next::Retry(None) }
+impl Next {
+    fn after(status: u16, hint: Option<Duration>) -> Self {
+        match status {
+            401 => Self::FreshToken,
+            429 | 502..=504 => Self::Retry(hint),
+            _ => Self::GiveUp,
+        }
+    }
 }
 
 /// With the causes: the outermost words say "client error".
@@ -182,12 +179,7 @@ fn refused(status: StatusCode, hint: Option<Duration>, body: &[u8]) -> Failed {
     };
     // The problem's milliseconds are finer than the header's seconds.
     let hint = error.retry_after().or(hint);
-    let next = match status.as_u16() {
-        401 => Next::FreshToken,
-        429 | 502..=504 => Next::Retry(hint),
-        _ => Next::GiveUp,
-    };
-    Failed { error: error.after(hint), next }
+    Failed { error: error.after(hint), next: Next::after(status.as_u16(), hint) }
 }
 
 fn problem_error(problem: Problem) -> Error {
@@ -199,6 +191,6 @@ fn problem_error(problem: Problem) -> Error {
 
 impl fmt::Debug for Exchange {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Exchange").field("base", &self.base).field("limits", &self.limits).finish_non_exhaustive()
+        out.debug_struct("Exchange").field("url", &self.url).finish_non_exhaustive()
     }
 }

@@ -1,95 +1,15 @@
 //! Publishing over HTTP, against a server that answers as the test says.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use roomcast_client::protocol::event::{IssueDeleted, NotificationNew};
-use roomcast_client::protocol::{ErrorCode, Event, EventId, NewEvent, Room, Service, UserId};
-use roomcast_client::{ErrorKind, Publisher, PublisherBuilder};
+use roomcast_client::protocol::{ErrorCode, EventId, Service, UserId};
+use roomcast_client::{ErrorKind, Publisher};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
-/// A request as the server saw it.
-#[derive(Debug, Clone)]
-struct Seen {
-    path: String,
-    authorization: String,
-    body: Value,
-}
-
-type Log = Arc<Mutex<Vec<Seen>>>;
-
-/// An answer: status line, further headers, body. An empty status closes the connection without one.
-type Answer = (&'static str, &'static str, String);
-
-/// A server that gives these answers, the last one for ever; and what it saw.
-async fn server(answers: Vec<Answer>) -> (PublisherBuilder, Log) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let (log, answers) = (Log::default(), Arc::new(Mutex::new(VecDeque::from(answers))));
-    let seen = log.clone();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(serve(BufReader::new(stream), seen.clone(), answers.clone()));
-        }
-    });
-    (Publisher::builder(&url).first_retry(Duration::from_millis(1)), log)
-}
-
-async fn serve(mut stream: BufReader<TcpStream>, log: Log, answers: Arc<Mutex<VecDeque<Answer>>>) -> Option<()> {
-    loop {
-        let seen = read_request(&mut stream).await?;
-        log.lock().unwrap().push(seen);
-        let (status, headers, body) = {
-            let mut answers = answers.lock().unwrap();
-            if answers.len() > 1 { answers.pop_front()? } else { answers.front().cloned()? }
-        };
-        if status.is_empty() {
-            return None;
-        }
-        let length = body.len();
-        let answer = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\n\r\n{body}");
-        stream.get_mut().write_all(answer.as_bytes()).await.ok()?;
-    }
-}
-
-async fn read_request(stream: &mut BufReader<TcpStream>) -> Option<Seen> {
-    let (mut path, mut authorization, mut length) = (String::new(), String::new(), 0);
-    for number in 0.. {
-        let mut line = String::new();
-        stream.read_line(&mut line).await.ok().filter(|read| *read > 0)?;
-        let line = line.trim_end();
-        match line.split_once(": ").map(|(name, value)| (name.to_lowercase(), value)) {
-            Some((name, value)) if name == "authorization" => authorization = value.into(),
-            Some((name, value)) if name == "content-length" => length = value.parse().unwrap(),
-            _ if number == 0 => path = line.split(' ').nth(1)?.into(),
-            _ if line.is_empty() => break,
-            _ => {}
-        }
-    }
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).await.ok()?;
-    Some(Seen { path, authorization, body: serde_json::from_slice(&body).unwrap() })
-}
-
-fn published(id: &str) -> Answer {
-    ("200 OK", "", json!({"eventId": id, "positions": {"team:a": "e:1"}}).to_string())
-}
-
-fn problem(status: &'static str, headers: &'static str, code: &str) -> Answer {
-    (status, headers, json!({"title": "no", "status": 0, "detail": "not like this", "code": code}).to_string())
-}
-
-fn note() -> NewEvent {
-    NewEvent::from(Event::custom("note.added", json!({"title": "t"}))).to([Room::team("a")])
-}
-
-fn requests(log: &Log) -> Vec<Seen> {
-    log.lock().unwrap().clone()
-}
+use crate::http::{note, problem, published, requests, server};
 
 #[tokio::test]
 async fn an_event_is_posted_with_an_id_and_all_that_it_says() {
@@ -105,7 +25,7 @@ async fn an_event_is_posted_with_an_id_and_all_that_it_says() {
     let id: EventId = body["eventId"].take().as_str().unwrap().parse().unwrap();
     assert_eq!(id.as_str().len(), 36);
     let expected = json!({
-        "type": "note.added", "payload": {"title": "t"}, "userId": "u-1", "rooms": ["team:a"], "eventId": null,
+        "type": "note.added", "payload": {"number": 0}, "userId": "u-1", "rooms": ["team:a"], "eventId": null,
     });
     assert_eq!(body, expected);
     assert_eq!(seen[1].body["type"], "issue.deleted");
@@ -113,13 +33,12 @@ async fn an_event_is_posted_with_an_id_and_all_that_it_says() {
 }
 
 #[tokio::test]
-async fn a_notification_goes_to_its_users_own_path() {
+async fn a_notification_goes_to_its_users_room() {
     let (builder, log) = server(vec![published("e-1")]).await;
     let publisher = builder.token("t").build().unwrap();
     publisher.notify_user(&"auth0|7".parse().unwrap(), NotificationNew::default()).await.unwrap();
     let seen = requests(&log);
-    assert_eq!(seen[0].path, "/api/v1/users/auth0%7C7/events");
-    assert!(seen[0].body.get("rooms").is_none());
+    assert_eq!((seen[0].path.as_str(), &seen[0].body["rooms"]), ("/api/v1/events", &json!(["user:auth0|7"])));
 }
 
 #[tokio::test]

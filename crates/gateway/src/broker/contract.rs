@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use roomcast_protocol::server::GapReason;
 use roomcast_protocol::{Epoch, Position, Published, Room};
 use tokio::sync::mpsc;
@@ -165,6 +166,19 @@ macro_rules! promises {
 }
 
 promises! {
+    async fn what_is_begun_first_is_placed_first_without_waiting_for_its_answer(stage) {
+        stage.open(&["team:a"]).await;
+        stage.publish("first", &["team:a"]).await;
+        let drafts = (0..30).map(|count| draft(&count.to_string(), &["team:a"]));
+        let published = join_all(drafts.map(|draft| stage.broker.publish(draft))).await;
+        let placed: Vec<u64> = published.iter().flat_map(|published| offsets(published.as_ref().unwrap())).collect();
+        assert_eq!(placed, (2..32).collect::<Vec<u64>>());
+        assert_eq!(stage.next().await.event_id.as_str(), "first");
+        for count in 0..30 {
+            assert_eq!(stage.next().await.event_id.as_str(), count.to_string());
+        }
+    }
+
     async fn every_room_counts_for_itself_and_one_publication_carries_all(stage) {
         let opened = stage.open(&["team:a", "team:b"]).await;
         assert_eq!(offsets(&stage.publish("1", &["team:a"]).await), [1]);

@@ -7,6 +7,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Json, Response};
+use futures_util::future::join_all;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use roomcast_protocol::http::{BatchAnswer, BatchResult, EventBody};
 use roomcast_protocol::server::ErrorPayload;
@@ -21,11 +22,15 @@ use crate::auth::Identity;
 use crate::limits::Kind;
 use crate::limits::meters::Accounts;
 use crate::node::Node;
+use crate::publication::Draft;
 use crate::publish::Author;
 use crate::session::rate_limit_exceeded;
 
 /// Events in one batch.
 const MAX_BATCH: usize = 1000;
+
+/// Events of a batch that are published without waiting for each other's outcomes. `join_all` begins so many in their order.
+const AT_ONCE: usize = 30;
 
 /// How long a body may take; what comes more slowly holds a task and a buffer for nothing.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -59,16 +64,7 @@ async fn publish_body(node: &Node, request: Request) -> Result<Response, Problem
             ErrorCode::LimitExceeded,
             format!("at most {MAX_BATCH} events in one call"),
         ))),
-        Some(events) => {
-            let mut results = Vec::with_capacity(events.len());
-            for event in events {
-                results.push(match publish_one(node, &publisher, event.get().as_bytes()).await {
-                    Ok(published) => BatchResult::Published(published),
-                    Err(refusal) => BatchResult::Refused(refusal),
-                });
-            }
-            Ok(Json(BatchAnswer { results }).into_response())
-        }
+        Some(events) => Ok(Json(publish_batch(node, &publisher, events).await).into_response()),
         None => Ok(Json(publish_one(node, &publisher, &body).await.map_err(Problem::of)?).into_response()),
     }
 }
@@ -89,10 +85,37 @@ async fn publish_user_body(node: &Node, user: &str, request: Request) -> Result<
     Ok(Json(published).into_response())
 }
 
+/// Publishes events in their order, each with its own outcome.
+async fn publish_batch(node: &Node, publisher: &Publisher, events: Vec<&RawValue>) -> BatchAnswer {
+    let mut results = Vec::with_capacity(events.len());
+    let mut events = events.into_iter();
+    // The first one by itself: where Redis has to be taught its scripts, nothing overtakes it meanwhile.
+    let mut at_once = 1;
+    while events.len() > 0 {
+        let mut publishing = Vec::with_capacity(at_once);
+        for event in events.by_ref().take(at_once) {
+            let draft = draft_one(node, publisher, event.get().as_bytes()).await;
+            publishing.push(async move { node.publish_draft(draft?).await });
+        }
+        // Begun in their order, and so placed in it.
+        let outcomes = join_all(publishing).await;
+        results.extend(outcomes.into_iter().map(|outcome| match outcome {
+            Ok(published) => BatchResult::Published(published),
+            Err(refusal) => BatchResult::Refused(refusal),
+        }));
+        at_once = AT_ONCE;
+    }
+    BatchAnswer { results }
+}
+
 async fn publish_one(node: &Node, publisher: &Publisher, event: &[u8]) -> Result<Published, ErrorPayload> {
+    node.publish_draft(draft_one(node, publisher, event).await?).await
+}
+
+async fn draft_one(node: &Node, publisher: &Publisher, event: &[u8]) -> Result<Draft, ErrorPayload> {
     publisher.charge(node, Kind::Publishes, 1)?;
     let event: EventBody = parse(event)?;
-    node.publish(Author::Http(&publisher.identity), event.into()).await
+    node.draft(Author::Http(&publisher.identity), event.into()).await
 }
 
 /// Who publishes, and what it is counted against.
