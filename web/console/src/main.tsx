@@ -16,6 +16,7 @@ async function start(root: HTMLElement) {
   const canMint = config.mode === "dev" && !config.publicUrl;
   if (canMint) await state.mint(FIRST).catch(() => {});
   else location.hash = "#identities";
+  root.textContent = "";
   render(<App console={state} />, root);
 }
 

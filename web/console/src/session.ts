@@ -18,6 +18,8 @@ export interface Heard extends Entry {
   readonly type: string;
   readonly rooms: readonly string[];
   readonly userId: string;
+  /** The beginning of its payload, or nothing. */
+  readonly summary: string;
   /** From its timestamp to its coming; nothing for a notice, or without a timestamp. */
   readonly latencyMs?: number | undefined;
 }
@@ -64,6 +66,9 @@ export interface Session {
 /** Latencies that are remembered, for their median. */
 const LATENCIES = 200;
 
+/** Characters of a payload that fit into a line. */
+const SUMMARY = 200;
+
 /** Rooms of one identity: what a gateway allows a connection by default. */
 export const MOST_ROOMS = 128;
 
@@ -103,13 +108,14 @@ export function createSession(url: string, first: string, source: Source): Sessi
     const latencyMs = event.timestamp ? Math.max(0, at + clock.offsetMs - Date.parse(event.timestamp)) : undefined;
     if (latencyMs !== undefined) latencies.push(latencyMs);
     if (latencies.length > LATENCIES) latencies.shift();
-    const { type, userId = "" } = event;
-    heard.add({ at, kind: "event", type, userId, latencyMs, rooms: Object.keys(event.positions ?? {}), text: JSON.stringify(event) });
+    const { type, userId = "", payload, positions = {} } = event;
+    const summary = (JSON.stringify(payload) ?? "").slice(0, SUMMARY);
+    heard.add({ at, kind: "event", type, userId, summary, latencyMs, rooms: Object.keys(positions), text: JSON.stringify(event) });
   }
 
   function notice(name: string, message: Notice) {
     const { outcome, isBad } = outcomeOf(message);
-    heard.add({ at: Date.now(), kind: "notice", type: outcome, userId: "", rooms: [name], text: JSON.stringify(message) });
+    heard.add({ at: Date.now(), kind: "notice", type: outcome, userId: "", summary: "", rooms: [name], text: JSON.stringify(message) });
     rooms.set(rooms.value.map((joined) => (joined.name === name ? { ...joined, outcome, isBad } : joined)));
   }
 

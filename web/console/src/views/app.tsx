@@ -89,9 +89,9 @@ function Header({ console }: { console: Console }) {
         {mode}
       </span>
       {active && (
-        <label class="who">
-          <span class="unseen">Identity</span>
+        <div class="who">
           <select
+            aria-label="Identity"
             value={String(active.id)}
             onChange={({ currentTarget }) => {
               const chosen = sessions.find(({ id }) => String(id) === currentTarget.value);
@@ -105,7 +105,7 @@ function Header({ console }: { console: Console }) {
               </option>
             ))}
           </select>
-        </label>
+        </div>
       )}
       {active && <Standing key={active.id} session={active} />}
     </header>

@@ -78,8 +78,7 @@ function Table({ console }: { console: Console }) {
         <table>
           <thead>
             <tr>
-              <th scope="col">Connection</th>
-              <th scope="col">User</th>
+              <th scope="col">User and connection</th>
               <th scope="col">Rooms</th>
               <th scope="col">Queued</th>
               <th scope="col">For</th>
@@ -151,10 +150,10 @@ function Row({ console, connection: { connectionId, userId, rooms, queueBytes, c
   const id = encodeURIComponent(connectionId);
   return (
     <tr>
-      <td data-label="Connection" class="mono">
-        {connectionId} {isOwn && <span class="badge">this page</span>}
+      <td>
+        <strong>{userId ?? <span class="quiet">nobody yet</span>}</strong> {isOwn && <span class="badge">this page</span>}
+        <div class="mono quiet tiny">{connectionId}</div>
       </td>
-      <td data-label="User">{userId ?? <span class="quiet">nobody yet</span>}</td>
       <td data-label="Rooms" class="mono">
         {rooms.length === 0 ? <span class="quiet">none</span> : <Rooms rooms={rooms} />}
       </td>

@@ -29,12 +29,13 @@ export function EventsPanel({ console, session }: { console: Console; session: S
   );
 }
 
-function line({ at, type, rooms, userId, latencyMs }: Heard) {
+function line({ at, type, rooms, userId, summary, latencyMs }: Heard) {
   return (
     <>
       <time class="at">{timeOf(at)}</time>
       <span class="type">{type}</span>
       <span class="rooms">{rooms.join(" ")}</span>
+      <span class="summary">{summary}</span>
       <span class="user">{userId}</span>
       <span class="latency">{latencyMs === undefined ? "" : `${count(latencyMs)} ms`}</span>
     </>

@@ -58,9 +58,9 @@ function Board({ samples, last, sessions }: { samples: readonly Sample[]; last: 
   return (
     <>
       <section aria-label="Rates" class="tiles wide">
-        <Rate name="Published" value={rates.published} total={figures.published} history={samples.map(({ rates }) => rates.published)} />
-        <Rate name="Delivered" value={rates.delivered} total={figures.delivered} history={samples.map(({ rates }) => rates.delivered)} />
-        <Rate name="Received" value={rates.received} total={figures.received} history={samples.map(({ rates }) => rates.received)} />
+        <Rate name="Published" value={rates.published} total={figures.published} history={samples.slice(1).map(({ rates }) => rates.published)} />
+        <Rate name="Delivered" value={rates.delivered} total={figures.delivered} history={samples.slice(1).map(({ rates }) => rates.delivered)} />
+        <Rate name="Received from clients" value={rates.received} total={figures.received} history={samples.slice(1).map(({ rates }) => rates.received)} />
       </section>
       <section aria-label="Now" class="tiles">
         <Tile name="Connections" value={count(figures.connections)} />

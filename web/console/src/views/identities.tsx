@@ -1,5 +1,6 @@
 /** Who the page is connected as: tokens minted or pasted, their claims, and when they run out. */
 
+import { Fragment } from "preact";
 import { useState } from "preact/hooks";
 
 import { words } from "../api.js";
@@ -7,7 +8,10 @@ import { expiryOf, isAdmin } from "../claims.js";
 import type { Console } from "../console.js";
 import type { Session } from "../session.js";
 import { useSeconds, useStore } from "../store.js";
-import { Alert, Empty, Status } from "./pieces.js";
+import { Alert, dateOf, Empty, Status } from "./pieces.js";
+
+/** Claims that are seconds since 1970. */
+const TIMES = new Set(["exp", "iat", "nbf"]);
 
 const EVERYTHING = '{"*":["*"]}';
 
@@ -118,9 +122,14 @@ function Card({ console, session }: { console: Console; session: Session }) {
         <Status state={state} />
       </div>
       <p class="quiet">Token {expiryOf(claims, now)}.</p>
-      <pre class="code" tabIndex={0} aria-label="Claims">
-        {JSON.stringify(claims, null, 2)}
-      </pre>
+      <dl class="pairs claims" aria-label="Claims">
+        {Object.entries(claims).map(([name, value]) => (
+          <Fragment key={name}>
+            <dt class="mono">{name}</dt>
+            <dd class="mono">{typeof value === "number" && TIMES.has(name) ? dateOf(value * 1000) : typeof value === "string" ? value : JSON.stringify(value)}</dd>
+          </Fragment>
+        ))}
+      </dl>
       <div class="row">
         <button type="button" onClick={() => console.use(session)} disabled={isActive}>
           Show

@@ -8,6 +8,11 @@ export function Empty({ children }: { children: ComponentChildren }) {
   return <p class="empty">{children}</p>;
 }
 
+/** Words of the schema, where what stands between backticks is code. */
+export function Prose({ text }: { text: string }) {
+  return <>{text.split("`").map((part, index) => (index % 2 ? <code key={index}>{part}</code> : part))}</>;
+}
+
 /** An error of a call, told to whoever listens instead of looking. */
 export function Alert({ children }: { children: string }) {
   return (
@@ -65,6 +70,11 @@ const TIME = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digi
 
 /** The time of day, to the millisecond. */
 export const timeOf = (at: number) => TIME.format(at);
+
+const DATE = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+
+/** The day and the time of day, here. What is no time is said so. */
+export const dateOf = (at: number) => (Number.isFinite(at) && Math.abs(at) < 8.64e15 ? DATE.format(at) : "no time");
 
 const NUMBER = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 

@@ -8,7 +8,7 @@ import type { Console } from "../console.js";
 import { curlOf } from "../curl.js";
 import { exampleOf, fieldsOf, payloadOf, payloadSchema, type Field, type Schema, type Typed } from "../fields.js";
 import type { Session } from "../session.js";
-import { Alert, Copy } from "./pieces.js";
+import { Alert, Copy, Prose } from "./pieces.js";
 
 /** The type that is typed instead of chosen. */
 const OWN = "own";
@@ -106,22 +106,24 @@ function Form({ console, session, bundle }: { console: Console; session: Session
             <input class="mono" required spellcheck={false} value={own} onInput={({ currentTarget }) => setOwn(currentTarget.value)} />
           </label>
         )}
-        {fields.map((field) => (
-          <Input
-            key={`${type} ${field.name}`}
-            field={field}
-            value={typed[field.name]}
-            wrong={wrongOf(field.name)}
-            set={(value) => setTyped({ ...typed, [field.name]: value })}
-          />
-        ))}
+        <div class="fields">
+          {fields.map((field) => (
+            <Input
+              key={`${type} ${field.name}`}
+              field={field}
+              value={typed[field.name]}
+              wrong={wrongOf(field.name)}
+              set={(value) => setTyped({ ...typed, [field.name]: value })}
+            />
+          ))}
+        </div>
         <label>
           Rooms <span class="quiet">{choice === OWN || choice === "notification.new" ? "required" : "empty: those that the event implies"}</span>
           <input class="mono" placeholder="team:demo, issue:issue_1" spellcheck={false} value={rooms} onInput={({ currentTarget }) => setRooms(currentTarget.value)} />
         </label>
         <button class="primary">Publish</button>
       </form>
-      <div class="stack">
+      <div class="stack beside">
         <section class="box" aria-label="The same with curl">
           <div class="spread">
             <h2>The same with curl</h2>
@@ -179,7 +181,7 @@ function Input({ field: { name, kind, isRequired, description }, value, wrong, s
         <input {...common} spellcheck={false} autocomplete="off" value={text} onInput={change} />
       )}
       <span id={`${id}-about`} class={wrong ? "bad-text" : "quiet"}>
-        {wrong ?? description}
+        {wrong ?? <Prose text={description} />}
       </span>
     </div>
   );

@@ -1,0 +1,1 @@
+export function expect(is, what) { if (!is) throw new Error(what); }
