@@ -2,7 +2,7 @@
 //
 // Owns what the pictures show, and the words for what the tests press.
 
-import { expect } from './expect.mjs';
+import assert from 'node:assert/strict';
 
 /** What happens in the scene, oldest first. */
 const HAPPENING = [
@@ -24,7 +24,7 @@ export async function happen(origin, token, more = []) {
       headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
       body: JSON.stringify({ type, payload, userId: payload.userId ?? 'ann' }),
     });
-    expect(response.ok, `publishing ${type}: ${response.status}`);
+    assert.ok(response.ok, `publishing ${type}: ${response.status}`);
   }
 }
 

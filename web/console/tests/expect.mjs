@@ -1,1 +1,0 @@
-export function expect(is, what) { if (!is) throw new Error(what); }
