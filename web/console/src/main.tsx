@@ -13,9 +13,9 @@ const FIRST = { userId: "console", grants: { "*": ["*"] } };
 async function start(root: HTMLElement) {
   const config = await call<Config>("GET", "config.json");
   const state = createConsole(config);
-  const canMint = config.mode === "dev" && !config.publicUrl;
-  if (canMint) await state.mint(FIRST).catch(() => {});
-  else location.hash = "#identities";
+  // Where that is refused, the form says why to whoever tries again.
+  if (config.mode === "dev" && !config.publicUrl) await state.mint(FIRST).catch(() => {});
+  if (!state.active.value) location.hash = "#identities";
   root.textContent = "";
   render(<App console={state} />, root);
 }

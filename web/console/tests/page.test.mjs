@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 
 import WebSocket from 'ws';
@@ -430,6 +431,40 @@ describe('the console of a gateway that serves', () => {
       },
       { of: serving, isConnected: false },
     ));
+
+  it('reaches the public address from the one of the operator', async () => {
+    // Nobody else binds this address, so its port is still free when the gateway takes it.
+    const probe = createServer().listen(0, '127.0.0.87');
+    await once(probe, 'listening');
+    const admin = `127.0.0.87:${probe.address().port}`;
+    probe.close();
+    await once(probe, 'close');
+    const split = await Gateway.serve({ CONSOLE: 'on', ADMIN_ADDR: admin, FRONTEND_URL: `http://${admin}` });
+    try {
+      assert.equal((await fetch(`${split.url}/console/`)).status, 404);
+      await onConsole(
+        async (page) => {
+          await panel(page, 'Identities');
+          await page.getByLabel('Token', { exact: true }).fill(token('operator', { grants: { '*': ['*'] } }));
+          await page.getByRole('button', { name: 'Connect with it' }).click();
+          await page.getByRole('banner').getByText('open', { exact: true }).waitFor();
+          await join(page, 'team:split');
+          await panel(page, 'Publish');
+          await page.getByRole('button', { name: 'Fill in an example' }).click();
+          await page.getByLabel('teamId').fill('split');
+          await page.getByRole('button', { name: 'Publish' }).click();
+          const answer = page.getByRole('region', { name: 'Answer' }).locator('pre');
+          assert.deepEqual(Object.keys(JSON.parse(await answer.textContent()).positions), ['team:split']);
+          assert.ok((await page.getByRole('region', { name: 'The same with curl' }).locator('pre').textContent()).includes(`${split.url}/api/v1/events`));
+          await panel(page, 'Connections');
+          await page.getByRole('row').filter({ hasText: 'this page' }).waitFor();
+        },
+        { of: { url: `http://${admin}` }, isConnected: false },
+      );
+    } finally {
+      await split.stop();
+    }
+  });
 
   it('is not there unless it is wanted', async () => {
     const quiet = await Gateway.serve();
