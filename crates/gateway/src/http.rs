@@ -93,14 +93,18 @@ pub(crate) fn public_service(node: &Arc<Node>) -> Service {
 
 /// The operator's routes, for a listener of their own.
 pub(crate) fn operator_service(node: &Arc<Node>) -> Service {
-    // What the console builds its forms from is public, and has to be where the console is.
-    let routes = operator(node).route("/schema/schema.json", get(operator::schema));
+    // A page may call its own origin only, so what the console calls has to be where the console is.
+    let routes = if node.config.console { operator(node).merge(calls(node)) } else { operator(node) };
     finish(node, routes.fallback(not_found)).into()
 }
 
-fn public(node: &Arc<Node>) -> Router<Arc<Node>> {
+fn public(node: &Node) -> Router<Arc<Node>> {
+    calls(node).route("/ws", get(|State(node), request| upgrade::upgrade(node, request)))
+}
+
+/// What users and back ends do beside a socket.
+fn calls(node: &Node) -> Router<Arc<Node>> {
     let routes = Router::new()
-        .route("/ws", get(|State(node), request| upgrade::upgrade(node, request)))
         .route("/api/v1/events", post(events::publish))
         .route("/api/v1/users/{user}/events", post(events::publish_to_user))
         .route("/api/v1/rooms/{room}/history", get(rooms::history))

@@ -169,9 +169,19 @@ async fn with_an_address_for_operators_the_console_is_there_and_knows_the_other(
         assert_eq!(get(admin_address, "POST", &path).await.0, 401, "{path}");
         assert_eq!(get(public_address, "POST", &path).await.0, 404, "{path}");
     }
+    // The page's policy lets it call its own origin only.
     for address in [public_address, admin_address] {
         assert_eq!(get(address, "GET", "/schema/schema.json").await.0, 200);
+        for (method, path, expected) in [
+            ("POST", "/api/v1/events", 401),
+            ("GET", "/api/v1/rooms/team:a/history", 401),
+            ("GET", "/api/v1/rooms/team:a/presence", 401),
+            ("POST", "/dev/token", 400),
+        ] {
+            assert_eq!(get(address, method, path).await.0, expected, "{path}");
+        }
     }
+    assert_eq!(get(admin_address, "GET", "/ws").await.0, 404);
     let about = get(admin_address, "GET", "/console/config.json").await.1;
     assert_eq!(about["publicUrl"], format!("http://{public_address}"));
     running.abort();
