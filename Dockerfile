@@ -21,6 +21,7 @@ WORKDIR /build
 COPY --from=manifests /build ./
 RUN cargo build --release --locked --bin roomcast
 COPY protocol-schema protocol-schema
+COPY web/console/dist web/console/dist
 COPY crates crates
 # Cargo goes by the time of change, and the sources are older than what was just built of nothing. `--frozen`: everything
 # that comes from elsewhere is in the layer above.

@@ -3,6 +3,7 @@
 //! Owns the list of generated files and their bytes, which depend on nothing but the sources. A file in a generated folder
 //! that is not on the list is stale and goes.
 
+mod console;
 mod goldens;
 mod readme;
 mod typescript;
@@ -25,17 +26,40 @@ const FOLDER: &str = "protocol-schema";
 /// Where the types stand, for whoever copies them, and in the package of the TypeScript SDK, which ships them.
 const TYPES: [&str; 2] = ["protocol-schema/typescript", "web/client/src/schema"];
 
-/// The types of the frames: made by Node, and the only file that cannot be made without it.
+/// The types of the frames, which Node makes.
 const FRAMES: &str = "frames.ts";
+
+/// All that cannot be made without Node, in words.
+const WITH_NODE: &str = "frames.ts and the console's page";
 
 /// Generated files by their path from the root.
 type Files = BTreeMap<PathBuf, String>;
 
 /// Writes what changed, and removes what is stale.
 pub(crate) fn write() -> Result {
-    let (files, left_out) = generate()?;
+    let (mut files, left_out) = generate()?;
+    write_changed(&files)?;
+    if !left_out {
+        // It has the types in it, which are those of now only from here on.
+        let page = console::files()?;
+        write_changed(&page)?;
+        files.extend(page);
+    }
+    for path in stale(&files)? {
+        if !left_out || !needs_node(&path) {
+            fs::remove_file(shell::root().join(&path))?;
+            println!("removed {}", path.display());
+        }
+    }
+    if left_out {
+        println!("left out {WITH_NODE}: they are made with Node, and node or npm is not on this machine");
+    }
+    Ok(())
+}
+
+fn write_changed(files: &Files) -> Result {
     let root = shell::root();
-    for (path, text) in &files {
+    for (path, text) in files {
         let target = root.join(path);
         if fs::read_to_string(&target).is_ok_and(|old| old == *text) {
             continue;
@@ -44,26 +68,24 @@ pub(crate) fn write() -> Result {
         fs::write(&target, text)?;
         println!("wrote {}", path.display());
     }
-    for path in stale(&files)? {
-        if !path.ends_with(FRAMES) {
-            fs::remove_file(root.join(&path))?;
-            println!("removed {}", path.display());
-        }
-    }
-    if left_out {
-        println!("left out {FRAMES}: it is made with Node, and node or npm is not on this machine");
-    }
     Ok(())
+}
+
+/// Whether the file is made with Node, and so not where there is none.
+fn needs_node(path: &Path) -> bool {
+    path.ends_with(FRAMES) || path.starts_with(console::FOLDER)
 }
 
 /// Prints what [`write()`] would change, and fails if that is anything.
 pub(crate) fn check() -> Result {
-    let (files, left_out) = generate()?;
+    let (mut files, left_out) = generate()?;
     if left_out {
-        return Err(
-            format!("cannot check {FRAMES}: it is made with Node, and node or npm is not on this machine").into()
-        );
+        return Err(format!(
+            "cannot check {WITH_NODE}: they are made with Node, and node or npm is not on this machine"
+        )
+        .into());
     }
+    files.extend(console::files()?);
     let mut changes = 0;
     for (path, text) in &files {
         let old = fs::read_to_string(shell::root().join(path)).unwrap_or_default();
@@ -89,7 +111,7 @@ fn diff(path: &Path, old: &str, new: &str) -> String {
     similar::TextDiff::from_lines(old, new).unified_diff().header(&name, &format!("{name} (generated)")).to_string()
 }
 
-/// Every file, and whether those that need Node are left out.
+/// Every file but the console's, and whether those that need Node are left out.
 fn generate() -> Result<(Files, bool)> {
     let mut files = sources()?;
     if !npm::is_there() {
@@ -132,7 +154,7 @@ fn sources() -> Result<Files> {
 fn stale(files: &Files) -> Result<BTreeSet<PathBuf>> {
     let root = shell::root();
     let mut found = BTreeSet::new();
-    let mut folders = vec![root.join(FOLDER), root.join(TYPES[1])];
+    let mut folders = vec![root.join(FOLDER), root.join(TYPES[1]), root.join(console::FOLDER)];
     while let Some(folder) = folders.pop() {
         let Ok(entries) = fs::read_dir(&folder) else { continue };
         for entry in entries {

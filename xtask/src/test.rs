@@ -30,6 +30,8 @@ pub(crate) enum Part {
     Python,
     /// The TypeScript SDK: its tests, its package, and a real Chromium against the gateway
     Web,
+    /// The console: its types and its size, and a real Chromium that presses its buttons on a real gateway
+    Console,
     /// What the README says, word for word
     Readme,
 }
@@ -74,6 +76,7 @@ impl Part {
             }
             Self::Python => python(),
             Self::Web => web(),
+            Self::Console => console(),
             Self::Readme => scripts("tests/clients/readme", &[("ROOMCAST_BIN", binary()?)]),
         }
     }
@@ -102,6 +105,14 @@ fn web() -> Result {
     shell::run(contained(&mut units)?.envs(environment.iter().map(|(name, value)| (name, value))))?;
     scripts("web/client/tests/package", &environment)?;
     scripts("web/client/tests/browser", &environment)
+}
+
+/// Checks the console's sources, and drives the page that the gateway serves.
+fn console() -> Result {
+    npm::install()?;
+    let chromium = needs::chromium().ok_or("no chromium")?;
+    shell::run(&mut shell::command("node", ["node_modules/typescript/bin/tsc", "--project", "web/console"]))?;
+    scripts("web/console/tests", &[("ROOMCAST_BIN", binary()?), ("CHROMIUM", chromium)])
 }
 
 /// Runs the scripts of a folder by Node's own runner.

@@ -35,6 +35,8 @@ pub(crate) enum Question {
     MessageUsage,
     /// Forget what that connection has used of it.
     ResetMessages(String),
+    /// Close that connection, and leave its token good.
+    Disconnect(String),
     /// Refuse these tokens from now on, and close their connections.
     Revoke(Revocation),
 }

@@ -157,6 +157,8 @@ pub struct Config {
     pub drain_delay: Duration,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether the console is served.
+    pub console: bool,
     /// A second address, for what only operators need.
     pub admin_addr: Option<SocketAddr>,
     /// How log lines are written.
@@ -180,6 +182,7 @@ impl Config {
         Self {
             mode: Mode::Dev,
             room_access: RoomAccess::Open,
+            console: true,
             // Ctrl-C should be as quick as a developer's patience.
             drain: Duration::ZERO,
             ..Self::serve()
@@ -253,6 +256,7 @@ impl Config {
             drain: Duration::from_secs(25),
             drain_delay: Duration::ZERO,
             trusted_proxies: Vec::new(),
+            console: false,
             admin_addr: None,
             log_format: LogFormat::Text,
         }

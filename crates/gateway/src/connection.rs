@@ -53,6 +53,8 @@ enum End {
     Closed(Option<Close>),
     /// The connection broke; nothing more can be said.
     Gone,
+    /// It is to be broken, and nothing more is said.
+    Cut,
 }
 
 /// One connection. Boxed where it runs: a future's arguments lie in it twice, and there are many connections.
@@ -138,6 +140,11 @@ impl<W: Wire> Connection<W> {
             }
             End::Closed(close) => self.answer(close).await,
             End::Gone => CloseCode::Other(1006),
+            End::Cut => {
+                self.outbox.seal();
+                self.outbox.cut();
+                Closing::CUT.code
+            }
         }
     }
 
@@ -175,13 +182,16 @@ impl<W: Wire> Connection<W> {
     fn flushed(&mut self) -> Option<End> {
         let taken = self.outbox.news();
         if let Some(closing) = taken.closing {
-            return Some(End::Close(closing));
+            return Some(if closing == Closing::CUT { End::Cut } else { End::Close(closing) });
         }
         if taken.is_broken {
             return Some(self.lost("io"));
         }
         if taken.has_stalled {
             self.schedule();
+        }
+        if taken.is_slowed {
+            self.node.slowed.pace(&self.outbox, &self.node.wheel);
         }
         self.has_hole |= taken.has_hole;
         self.begin_repair();

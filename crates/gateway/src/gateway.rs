@@ -121,6 +121,10 @@ impl Gateway {
         let accepting = match operator {
             None => vec![accept(listener, http::service(&self.node))],
             Some(operator) => {
+                // The operator's pages have to be told where the rest is; a listener that is gone tells nothing.
+                if let Ok(address) = listener.local_addr() {
+                    let _ = self.node.public_address.set(address);
+                }
                 let public = accept(listener, http::public_service(&self.node));
                 vec![public, accept(operator, http::operator_service(&self.node))]
             }

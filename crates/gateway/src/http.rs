@@ -3,9 +3,13 @@
 //! Owns who may call what. The work is done by the node; each group of calls has its file.
 
 mod access;
+mod connections;
+mod console;
 mod dev;
 mod events;
+mod figures;
 mod operator;
+mod page;
 
 pub(crate) mod problem;
 mod rooms;
@@ -73,12 +77,12 @@ impl From<Router> for Service {
 
 /// Every route, for an application that has others beside them, and a fallback of its own.
 pub(crate) fn mountable_router(node: &Arc<Node>) -> Router {
-    finish(node, public(node).merge(operator()))
+    finish(node, public(node).merge(operator(node)))
 }
 
 /// Every route, for one listener.
 pub(crate) fn service(node: &Arc<Node>) -> Service {
-    let router = finish(node, public(node).merge(operator()).fallback(not_found));
+    let router = finish(node, public(node).merge(operator(node)).fallback(not_found));
     Service { router, node: Some(node.clone()) }
 }
 
@@ -89,12 +93,18 @@ pub(crate) fn public_service(node: &Arc<Node>) -> Service {
 
 /// The operator's routes, for a listener of their own.
 pub(crate) fn operator_service(node: &Arc<Node>) -> Service {
-    finish(node, operator().fallback(not_found)).into()
+    // A page may call its own origin only, so what the console calls has to be where the console is.
+    let routes = if node.config.console { operator(node).merge(calls(node)) } else { operator(node) };
+    finish(node, routes.fallback(not_found)).into()
 }
 
-fn public(node: &Arc<Node>) -> Router<Arc<Node>> {
+fn public(node: &Node) -> Router<Arc<Node>> {
+    calls(node).route("/ws", get(|State(node), request| upgrade::upgrade(node, request)))
+}
+
+/// What users and back ends do beside a socket.
+fn calls(node: &Node) -> Router<Arc<Node>> {
     let routes = Router::new()
-        .route("/ws", get(|State(node), request| upgrade::upgrade(node, request)))
         .route("/api/v1/events", post(events::publish))
         .route("/api/v1/users/{user}/events", post(events::publish_to_user))
         .route("/api/v1/rooms/{room}/history", get(rooms::history))
@@ -106,8 +116,8 @@ fn public(node: &Arc<Node>) -> Router<Arc<Node>> {
     }
 }
 
-fn operator() -> Router<Arc<Node>> {
-    Router::new()
+fn operator(node: &Node) -> Router<Arc<Node>> {
+    let routes = Router::new()
         .route("/livez", get(operator::live))
         .route("/readyz", get(operator::ready))
         .route("/metrics", get(operator::metrics))
@@ -117,6 +127,17 @@ fn operator() -> Router<Arc<Node>> {
         .route("/api/v1/users/{user}/disconnect", post(operator::disconnect))
         .route("/api/v1/tokens/{token}/revoke", post(operator::revoke_token))
         .route("/api/v1/access/explain", post(access::explain))
+        .route("/api/v1/figures", get(figures::figures))
+        .route("/api/v1/connections", get(connections::list))
+        .route("/api/v1/connections/{connection}/disconnect", post(connections::disconnect))
+        .route("/api/v1/rooms", get(rooms::list))
+        .merge(console::routes(node));
+    match node.config.mode {
+        Mode::Dev => routes
+            .route("/dev/connections/{connection}/drop", post(connections::cut))
+            .route("/dev/connections/{connection}/slow", post(connections::slow)),
+        Mode::Serve => routes,
+    }
 }
 
 fn finish(node: &Arc<Node>, routes: Router<Arc<Node>>) -> Router {

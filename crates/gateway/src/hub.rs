@@ -8,6 +8,7 @@
 
 mod delivery;
 mod members;
+mod pages;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -24,12 +25,20 @@ use crate::publication::Publication;
 pub(crate) use delivery::Touched;
 pub(crate) use members::Hole;
 use members::{Member, Place, RoomEntry, Seat};
+pub(crate) use pages::RoomPage;
 
 /// Names a connection, over all nodes and times.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(Uuid);
 
 impl ConnectionId {
+    /// When the connection began, in milliseconds since 1970: its name says so.
+    #[must_use]
+    pub fn began_at(&self) -> Option<i64> {
+        let (seconds, nanos) = self.0.get_timestamp()?.to_unix();
+        i64::try_from(seconds * 1000 + u64::from(nanos / 1_000_000)).ok()
+    }
+
     /// A new name.
     #[must_use]
     pub fn new() -> Self {

@@ -2,6 +2,7 @@
 //!
 //! Owns the registry of one gateway. Labels come from small fixed sets; no room, user or address is one.
 
+mod figures;
 mod traffic;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -10,7 +11,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 use roomcast_protocol::{CloseCode, ErrorCode};
+use tokio::time::Instant;
 
+pub(crate) use figures::Figures;
 use traffic::{Messages, Sizes, Traffic};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -59,6 +62,8 @@ impl AccessCalls {
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
+    /// Since when it is counted.
+    since: Instant,
     /// Open connections.
     pub connections: Gauge,
     /// Rooms with local members; set when the metrics are read.
@@ -79,7 +84,10 @@ pub(crate) struct Metrics {
     errors: Family<ByCode, Counter>,
     connection_errors: Family<ByReason, Counter>,
     rate_limited: Family<ByLimit, Counter>,
+    /// All of these together.
+    refused: Counter,
     holes: Family<ByEnd, Counter>,
+    recoveries: Family<ByEnd, Counter>,
     /// Calls of `ACCESS_URL`.
     pub access_calls: AccessCalls,
     /// Messages on the bus between nodes that were none of this version.
@@ -92,6 +100,7 @@ impl Metrics {
     pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("roomcast");
         let metrics = Self {
+            since: Instant::now(),
             connections: Gauge::default(),
             rooms: Gauge::default(),
             accepted: Counter::default(),
@@ -105,7 +114,9 @@ impl Metrics {
             errors: Family::default(),
             connection_errors: Family::default(),
             rate_limited: Family::default(),
+            refused: Counter::default(),
             holes: Family::default(),
+            recoveries: Family::default(),
             access_calls: AccessCalls::default(),
             bus_messages_ignored: Counter::default(),
             registry: Registry::default(),
@@ -139,6 +150,11 @@ impl Metrics {
             "holes",
             "Holes in a connection's events, by how they ended: filled from history, or told as a gap",
             metrics.holes.clone(),
+        );
+        registry.register(
+            "recoveries",
+            "Rooms subscribed with a position, by how that ended: recovered, or told as a gap",
+            metrics.recoveries.clone(),
         );
         registry.register("access_calls", "Calls of ACCESS_URL, by their answer", metrics.access_calls.0.clone());
         registry.register(
@@ -187,12 +203,19 @@ impl Metrics {
     /// Something of that kind was refused over a limit of a connection, a user, an address or the node.
     pub(crate) fn rate_limited(&self, scope: &'static str, kind: &'static str) {
         self.rate_limited.get_or_create(&ByLimit { scope, kind }).inc();
+        self.refused.inc();
     }
 
     /// Events were lost between broker and connection, and were filled in or told as a gap.
     pub(crate) fn hole(&self, was_filled: bool) {
         let end = if was_filled { "filled" } else { "gap" };
         self.holes.get_or_create(&ByEnd { end }).inc();
+    }
+
+    /// A room was asked for with a position, and what was missed could be had or not.
+    pub(crate) fn recovery(&self, is_recovered: bool) {
+        let end = if is_recovered { "recovered" } else { "gap" };
+        self.recoveries.get_or_create(&ByEnd { end }).inc();
     }
 
     /// All of them, in the text format of OpenMetrics.

@@ -5,13 +5,15 @@
 
 mod census;
 mod cluster;
+mod connections;
 mod delivery;
 mod parts;
 mod rights;
+mod slowed;
 
 use std::borrow::Borrow;
-use std::collections::HashMap;
-use std::net::IpAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -45,6 +47,7 @@ use census::Census;
 pub(crate) use census::Refused;
 use parts::Parts;
 pub(crate) use rights::undecided;
+pub(crate) use slowed::{Slowed, TooManySlowed};
 
 /// How often the broker forgets what is too old.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -83,8 +86,13 @@ pub(crate) struct Node {
     accepts: Option<Bucket>,
     /// What connections, users and addresses have used of their limits.
     pub(crate) meters: Meters,
-    registry: Mutex<HashMap<ConnectionId, Arc<Handle>>>,
+    /// In the order of ids, which is that of their beginnings, so that a page of them is found without looking at the others.
+    registry: Mutex<BTreeMap<ConnectionId, Arc<Handle>>>,
+    /// Connections that a developer has slowed down.
+    pub(crate) slowed: Slowed,
     census: Census,
+    /// Where the public listener is, when the operator's routes have one of their own.
+    pub(crate) public_address: OnceLock<SocketAddr>,
     /// Who is asked about what tokens do not decide; `None`: nobody.
     pub(crate) callback: Option<Arc<Callback>>,
     is_draining: AtomicBool,
@@ -101,6 +109,8 @@ pub(crate) struct Handle {
     pub(crate) id: ConnectionId,
     pub(crate) key: MemberKey,
     pub(crate) outbox: Arc<Outbox>,
+    /// Where the client is, as far as the gateway believes it.
+    pub(crate) address: IpAddr,
     /// Set when the connection is authenticated; never changes, since a renewal must name the same user.
     pub(crate) user: OnceLock<UserId>,
     /// The token in force.
@@ -112,8 +122,6 @@ pub(crate) struct Handle {
 pub(crate) struct Admission {
     pub(crate) node: Arc<Node>,
     pub(crate) handle: Arc<Handle>,
-    /// Where the client is, as far as the gateway believes it.
-    pub(crate) address: IpAddr,
 }
 
 impl Node {
@@ -175,6 +183,8 @@ impl Node {
             cluster,
             revocations: Revocations::default(),
             registry: Mutex::default(),
+            slowed: Slowed::default(),
+            public_address: OnceLock::new(),
             is_draining: AtomicBool::new(false),
             is_refusing: AtomicBool::new(false),
             tasks,
@@ -306,13 +316,14 @@ impl Node {
             id,
             key,
             outbox,
+            address,
             user: OnceLock::new(),
             token: Mutex::default(),
             messages: Mutex::default(),
         });
         self.registry().insert(id, handle.clone());
         self.metrics.connections.inc();
-        Ok(Admission { node: self.clone(), handle, address })
+        Ok(Admission { node: self.clone(), handle })
     }
 
     /// Notes that a connection has said who it is, for the first time. False when the user has too many.
@@ -374,7 +385,7 @@ impl Node {
         self.is_refusing.load(Ordering::Relaxed)
     }
 
-    fn registry(&self) -> MutexGuard<'_, HashMap<ConnectionId, Arc<Handle>>> {
+    fn registry(&self) -> MutexGuard<'_, BTreeMap<ConnectionId, Arc<Handle>>> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -413,7 +424,7 @@ impl Drop for Admission {
         self.node.broker.release(&rooms);
         self.node.registry().remove(&self.handle.id);
         self.node.metrics.connections.dec();
-        self.node.census.leave(address::limit_key(self.address), self.handle.user.get());
+        self.node.census.leave(address::limit_key(self.handle.address), self.handle.user.get());
     }
 }
 

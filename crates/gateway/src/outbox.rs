@@ -6,6 +6,7 @@
 //! task. No lock is held meanwhile.
 
 mod signal;
+mod slowing;
 mod writing;
 
 use std::collections::VecDeque;
@@ -44,6 +45,11 @@ pub(crate) struct Closing {
     pub retry_after_ms: Option<u64>,
 }
 
+impl Closing {
+    /// The end without a word, as if the network had gone: 1006 is a code that nobody sends.
+    pub(crate) const CUT: Self = Self { code: CloseCode::Other(1006), retry_after_ms: None };
+}
+
 /// What the connection's task finds when it was woken.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
@@ -57,6 +63,8 @@ pub(crate) struct Taken {
     pub has_stalled: bool,
     /// Whether somebody else found the socket broken.
     pub is_broken: bool,
+    /// Whether something waits for the task to let it through, when it is time.
+    pub is_slowed: bool,
 }
 
 /// The queue of one connection. Held by its connection, the hub, the wheel and the registry.
@@ -85,6 +93,8 @@ struct Queue {
     /// Text that is not written as a whole, that in a writer's hands too.
     bytes: usize,
     writer: Writer,
+    /// Whether each write waits until the task lets it through.
+    is_slow: bool,
     /// Whether what the writer brings back is not sent any more, but for the end of a frame that has begun.
     is_forgotten: bool,
     /// Whether a ping is unwritten: a peer that does not read is not pinged again and again.
@@ -221,6 +231,7 @@ impl Outbox {
             is_time: std::mem::take(&mut queue.is_time),
             has_stalled: std::mem::take(&mut queue.has_stalled),
             is_broken: queue.is_broken,
+            is_slowed: queue.begin_waiting(),
         }
     }
 
@@ -242,6 +253,11 @@ impl Outbox {
         self.lock().stalled_since
     }
 
+    /// Bytes that wait to be written.
+    pub(crate) fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
     /// Waits until little is left to write: the pace of a replay is the socket's. Answers false when nothing is written any
     /// more. A request of the connection's own task waits here, beside that task's own waiting: one waker does for both.
     pub(crate) async fn drained(&self) -> bool {
@@ -253,9 +269,11 @@ impl Outbox {
         .await
     }
 
-    /// Takes nothing more from anybody; what waits is still written.
+    /// Takes nothing more from anybody; what waits is still written, at full speed.
     pub(crate) fn seal(&self) {
-        self.lock().is_closed = true;
+        let mut queue = self.lock();
+        queue.is_closed = true;
+        queue.end_slowness();
     }
 
     /// Drops what waits, but for the end of a frame that is written in part.
@@ -313,7 +331,7 @@ impl Queue {
     /// Drops what is queued on a subject on which there is something later now, for a peer that takes less than it gets. The
     /// search has an end: what is further back than that is sent.
     fn supersede(&mut self, subject: Subject) {
-        if self.writer != Writer::Task {
+        if !self.writer.is_behind() {
             return;
         }
         let begun = usize::from(self.offset > 0);

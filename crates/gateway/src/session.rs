@@ -86,7 +86,7 @@ impl Session {
     /// A session that [`Session::begin`] brings to life.
     #[must_use]
     pub(crate) fn new(admission: Admission, has_subprotocol: bool) -> Self {
-        let dues = Dues::of_connection(&admission.node.meters, admission.address);
+        let dues = Dues::of_connection(&admission.node.meters, admission.handle.address);
         Self {
             admission,
             identity: None,
@@ -150,11 +150,11 @@ impl Session {
         let ClientMessage::Authenticate { token } = request.message else {
             return Some(self.unauthorized("the first frame must be authenticate", request.id));
         };
-        if let Some(retry_after) = self.admission.node.auth_block(self.admission.address) {
+        if let Some(retry_after) = self.admission.node.auth_block(self.admission.handle.address) {
             self.error(request.id, too_many("authentication attempts", retry_after));
             return Some(Closing { code: CloseCode::RateLimited, retry_after_ms: Some(millis(retry_after)) });
         }
-        match self.admission.node.authenticate(&token, self.admission.address).await {
+        match self.admission.node.authenticate(&token, self.admission.handle.address).await {
             Ok(identity) => self.welcome(identity, request.id).await,
             Err(reason) => Some(self.unauthorized(&reason.to_string(), request.id)),
         }
@@ -228,11 +228,11 @@ impl Session {
 
     /// The same user's next token: rooms that it does not grant are left, the rest goes on.
     async fn renew(&mut self, id: Option<RequestId>, token: &str) {
-        if let Some(retry_after) = self.admission.node.auth_block(self.admission.address) {
+        if let Some(retry_after) = self.admission.node.auth_block(self.admission.handle.address) {
             return self.error(id, too_many("authentication attempts", retry_after));
         }
         let user = self.identity.as_ref().map(|identity| identity.user.clone());
-        let identity = match self.admission.node.authenticate(token, self.admission.address).await {
+        let identity = match self.admission.node.authenticate(token, self.admission.handle.address).await {
             Ok(identity) if Some(&identity.user) == user.as_ref() => identity,
             Ok(_) => return self.error(id, ErrorPayload::new(ErrorCode::Unauthorized, "the token is another user's")),
             Err(reason) => return self.error(id, ErrorPayload::new(ErrorCode::Unauthorized, reason.to_string())),

@@ -12,7 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::config::{Config, LogFormat, RedisSentinels, RoomAccess, Secret};
 use crate::limits::Limits;
 use crate::per_kind::PerKind;
-use values::{Unit, boolean, duration, items, list, networks, nonzero, number, parsed, room_kinds, text};
+use values::{Unit, boolean, duration, items, list, networks, nonzero, number, parsed, room_kinds, switch, text};
 
 /// One setting.
 #[derive(Debug)]
@@ -228,7 +228,8 @@ settings! {
     DRAIN_SECONDS, "25; in `dev` 0", "how long connections are closed over when the gateway stops", |config, value| config.drain = duration(value, Unit::Seconds)?;
     DRAIN_DELAY, "0", "the part of it in which upgrades are still accepted, for load balancers", |config, value| config.drain_delay = duration(value, Unit::Seconds)?;
     TRUSTED_PROXIES, "none", "comma-separated networks whose X-Forwarded-For is believed", |config, value| config.trusted_proxies = networks(value)?;
-    ADMIN_ADDR, "the main address", "a second address, to which health, metrics, statistics and limits move", |config, value| config.admin_addr = Some(parsed::<SocketAddr>(value, "an address with a port, such as 127.0.0.1:9100")?);
+    CONSOLE, "off; in `dev` on", "whether the page at /console/ is served, which shows what the gateway does: on or off", |config, value| config.console = switch(value)?;
+    ADMIN_ADDR, "the main address", "a second address, to which health, metrics, statistics, limits and the console move", |config, value| config.admin_addr = Some(parsed::<SocketAddr>(value, "an address with a port, such as 127.0.0.1:9100")?);
     LOG_FORMAT, "text", "how log lines are written: text or json", |config, value| config.log_format = match value {
         "text" => LogFormat::Text,
         "json" => LogFormat::Json,

@@ -76,8 +76,7 @@ export async function onPage(browser, site, expectedErrors, test, prepare = () =
     const unexpected = errors.filter((error) => !expectedErrors.some((pattern) => pattern.test(error)));
     assert.deepEqual(unexpected, [], 'no error on the console that was not expected');
     for (const pattern of expectedErrors) assert.ok(errors.some((error) => pattern.test(error)), `${pattern} is told`);
-    hosts.delete('localhost');
-    hosts.delete('127.0.0.1');
+    for (const own of ['localhost', '127.0.0.1', new URL(site.origin).hostname]) hosts.delete(own);
     assert.deepEqual([...hosts], [], 'no request to any other host');
   } finally {
     await context.close();

@@ -19,11 +19,20 @@ export class Gateway {
   log = [];
 
   /** Starts `roomcast serve` with these settings beside the tests' secret, and waits until it listens. */
-  static async serve(settings = {}) {
+  static serve(settings = {}) {
+    return Gateway.#start(['serve'], settings);
+  }
+
+  /** The same with `roomcast dev`. */
+  static dev(settings = {}) {
+    return Gateway.#start(['dev'], settings);
+  }
+
+  static async #start(command, settings) {
     assert.ok(process.env.ROOMCAST_BIN, 'ROOMCAST_BIN names the built binary; `cargo xtask test` sets it');
     const inherited = Object.fromEntries(INHERITED.map((name) => [name, process.env[name]]));
     const env = { ...inherited, RUST_LOG: 'debug', PORT: '0', JWT_SECRET: SECRET, ...settings };
-    const gateway = new Gateway(spawn(process.env.ROOMCAST_BIN, ['serve'], { env, stdio: ['ignore', 'pipe', 'pipe'] }));
+    const gateway = new Gateway(spawn(process.env.ROOMCAST_BIN, command, { env, stdio: ['ignore', 'pipe', 'pipe'] }));
     try {
       await gateway.#listening();
     } catch (error) {

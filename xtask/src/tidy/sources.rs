@@ -110,7 +110,7 @@ fn skipped(path: &str, text: &str) -> Vec<Finding> {
 
 /// Who opens a generated file must see that it is one. JSON has no place for it.
 fn generated(path: &str, text: &str) -> Vec<Finding> {
-    let folders = ["protocol-schema/", "web/client/src/schema/"];
+    let folders = ["protocol-schema/", "web/client/src/schema/", "web/console/dist/"];
     let generated = folders.iter().any(|folder| path.starts_with(folder)) || path.ends_with("/generated.rs");
     let silent = generated && !path.ends_with(".json") && !text.lines().take(4).any(|line| line.contains(HEADER));
     silent.then(|| format!("{path}: does not say in its first lines that it is generated")).into_iter().collect()

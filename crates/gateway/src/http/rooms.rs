@@ -3,24 +3,21 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Json, Response};
-use roomcast_protocol::server::{ErrorPayload, GapReason};
-use roomcast_protocol::{ErrorCode, Operation, Position, Room};
+use roomcast_protocol::server::GapReason;
+use roomcast_protocol::{Operation, Position, Room};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tokio::task::yield_now;
 
+use super::page::{self, DEFAULT_LIMIT};
 use super::problem::Problem;
 use super::{Caller, name_in, respond};
+use crate::hub::RoomPage;
 use crate::node::{Node, unavailable};
 use crate::presence::StateView;
 use crate::publish::parse_room;
-
-/// Events in one page when the caller does not say.
-const DEFAULT_LIMIT: usize = 100;
-
-/// Events in one page at most.
-const MAX_LIMIT: usize = 1000;
 
 #[derive(Serialize)]
 struct HistoryAnswer {
@@ -31,10 +28,65 @@ struct HistoryAnswer {
     gap: Option<GapReason>,
 }
 
+#[derive(Serialize)]
+struct ListAnswer {
+    rooms: Vec<Listed>,
+    more: bool,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    room: Room,
+    /// Connections of this node.
+    members: usize,
+    /// Where the room has come to; `None` while the broker is away.
+    position: Option<Position>,
+}
+
 /// What of a room's history is wanted.
 struct Wanted {
     since: Option<Position>,
     limit: usize,
+}
+
+/// `GET /api/v1/rooms`: those with members on this node.
+pub(super) async fn list(State(node): State<Arc<Node>>, request: Request) -> Response {
+    let outcome = page_of_rooms(&node, Caller::of(&node, &request), rooms_wanted(&request)).await;
+    respond(&node, outcome)
+}
+
+async fn page_of_rooms(
+    node: &Node,
+    caller: Result<Caller, Problem>,
+    wanted: Result<(Option<String>, usize), Problem>,
+) -> Result<Response, Problem> {
+    caller?.check_admin(node).await?;
+    let (after, limit) = wanted?;
+    let mut page = RoomPage::new(after, limit + 1);
+    while node.hub.look(&mut page) {
+        yield_now().await;
+    }
+    let more = page.rooms.len() > limit;
+    let names: Vec<Room> = page.rooms.keys().take(limit).cloned().collect();
+    // Without the broker the list is still worth having.
+    let positions = node.broker.positions(names).await.unwrap_or_default();
+    let positions = positions.into_iter().map(Some).chain(std::iter::repeat(None));
+    let rooms = page.rooms.into_iter().take(limit).zip(positions);
+    let rooms = rooms.map(|((room, members), position)| Listed { room, members, position }).collect();
+    Ok(Json(ListAnswer { rooms, more }).into_response())
+}
+
+/// Behind which room, and how many.
+fn rooms_wanted(request: &Request) -> Result<(Option<String>, usize), Problem> {
+    let (mut after, mut limit) = (None, DEFAULT_LIMIT);
+    for (name, value) in page::pairs(request)? {
+        match name.as_str() {
+            "after" => after = Some(value),
+            "limit" => limit = page::limit(&value)?,
+            _ => {}
+        }
+    }
+    Ok((after, limit))
 }
 
 /// `GET /api/v1/rooms/{room}/history`.
@@ -91,17 +143,11 @@ async fn read(node: &Node, room: Room, Wanted { since, limit }: Wanted) -> Resul
 }
 
 fn wanted(request: &Request) -> Result<Wanted, Problem> {
-    let invalid = |detail: &str| Problem::of(ErrorPayload::new(ErrorCode::InvalidMessage, detail));
-    let query = Query::<Vec<(String, String)>>::try_from_uri(request.uri());
-    let Query(pairs) = query.map_err(|_| invalid("the query is malformed"))?;
     let mut wanted = Wanted { since: None, limit: DEFAULT_LIMIT };
-    for (name, value) in pairs {
+    for (name, value) in page::pairs(request)? {
         match name.as_str() {
-            "since" => wanted.since = Some(value.parse().map_err(|_| invalid("since is not a position"))?),
-            "limit" => {
-                let limit = value.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
-                wanted.limit = limit.ok_or_else(|| invalid("limit is a number from 1 to 1000"))?;
-            }
+            "since" => wanted.since = Some(value.parse().map_err(|_| page::invalid("since is not a position"))?),
+            "limit" => wanted.limit = page::limit(&value)?,
             _ => {}
         }
     }

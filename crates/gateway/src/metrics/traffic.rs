@@ -46,7 +46,7 @@ impl Traffic {
         self.0.iter().map(of).sum()
     }
 
-    fn messages(&self) -> u64 {
+    pub(super) fn messages(&self) -> u64 {
         self.sum(|shard| shard.messages.iter().map(|count| count.load(Ordering::Relaxed)).sum())
     }
 

@@ -31,6 +31,9 @@ const LOOK_UP: Duration = Duration::from_secs(30);
 /// How soon it is looked up again when that failed.
 const LOOK_UP_AGAIN: Duration = Duration::from_millis(500);
 
+/// How a connection ends that is not to come back.
+const DISCONNECTED: Closing = Closing { code: CloseCode::Disconnected, retry_after_ms: None };
+
 impl Node {
     /// Connections and rooms of all nodes.
     ///
@@ -56,6 +59,14 @@ impl Node {
     /// As [`all_stats`](Self::all_stats).
     pub(crate) async fn reset_messages_anywhere(&self, id: ConnectionId) -> Result<usize, ErrorPayload> {
         self.count(Question::ResetMessages(id.to_string())).await
+    }
+
+    /// Closes a connection, whichever node has it. Answers how many there were: one at most.
+    ///
+    /// # Errors
+    /// As [`all_stats`](Self::all_stats).
+    pub(crate) async fn disconnect(&self, id: ConnectionId) -> Result<usize, ErrorPayload> {
+        self.count(Question::Disconnect(id.to_string())).await
     }
 
     /// Refuses the tokens from now on, and closes their connections. Answers how many were closed.
@@ -101,6 +112,13 @@ impl Node {
             Question::ResetMessages(connection) => {
                 let is_here = connection.parse().is_ok_and(|id| self.reset_messages(id));
                 Answer::Connections(usize::from(is_here))
+            }
+            Question::Disconnect(connection) => {
+                let handle = connection.parse().ok().and_then(|id| self.connection(id));
+                if let Some(handle) = &handle {
+                    handle.outbox.close(DISCONNECTED);
+                }
+                Answer::Connections(usize::from(handle.is_some()))
             }
             Question::Revoke(revocation) => {
                 self.revocations.add(revocation);
@@ -168,7 +186,7 @@ impl Node {
     fn close_where(&self, is_meant: impl Fn(&Arc<Handle>) -> bool) -> usize {
         let meant: Vec<Arc<Handle>> = self.connections().into_iter().filter(is_meant).collect();
         for handle in &meant {
-            handle.outbox.close(Closing { code: CloseCode::Disconnected, retry_after_ms: None });
+            handle.outbox.close(DISCONNECTED);
         }
         meant.len()
     }

@@ -33,6 +33,17 @@ pub(super) enum Writer {
     Somebody,
     /// The socket took less than it was given: only the connection's task goes on.
     Task,
+    /// Nobody, since the connection is [slowed down](super::slowing) and its task does not know yet that something waits.
+    Held,
+    /// Nobody, until the task lets it through.
+    Waiting,
+}
+
+impl Writer {
+    /// Whether what is queued stays there for a while.
+    pub(super) fn is_behind(self) -> bool {
+        matches!(self, Self::Task | Self::Held | Self::Waiting)
+    }
 }
 
 /// What became of an attempt to write.
@@ -119,6 +130,14 @@ impl Outbox {
         }
     }
 
+    /// Ends the bare socket both ways, whatever waits for it.
+    pub(crate) fn cut(&self) {
+        if let Some(wire) = self.wire.get() {
+            // One that is gone is as it shall be.
+            let _ = SockRef::from(wire.as_ref()).shutdown(std::net::Shutdown::Both);
+        }
+    }
+
     fn write_as(
         &self,
         writer: Writer,
@@ -165,7 +184,8 @@ impl Outbox {
     fn begin(&self, writer: Writer, batch: &mut Batch) -> Option<Written> {
         let mut queue = self.lock();
         match queue.writer {
-            Writer::Somebody => return Some(Written::Elsewhere),
+            Writer::Somebody | Writer::Waiting => return Some(Written::Elsewhere),
+            Writer::Held => return Some(self.hold_back(&queue)),
             Writer::Task if writer != Writer::Task => return Some(Written::Elsewhere),
             Writer::Task | Writer::Nobody => {}
         }
@@ -181,7 +201,7 @@ impl Outbox {
     fn end(&self, writer: Writer, mut queue: MutexGuard<'_, Queue>, result: io::Result<()>) -> Written {
         let is_left = !queue.frames.is_empty();
         queue.note_stall(is_left);
-        queue.writer = if is_left { Writer::Task } else { Writer::Nobody };
+        queue.writer = queue.next_writer(is_left);
         if !is_left {
             queue.is_pinging = false;
             queue.is_ponging = false;
@@ -231,6 +251,15 @@ fn try_write(wire: &OwnedWriteHalf, slices: &[IoSlice<'_>]) -> io::Result<usize>
 }
 
 impl Queue {
+    /// Who may write behind a write.
+    fn next_writer(&self, is_left: bool) -> Writer {
+        match is_left {
+            _ if self.is_slow => Writer::Held,
+            true => Writer::Task,
+            false => Writer::Nobody,
+        }
+    }
+
     fn hand_out(&mut self, batch: &mut Batch) {
         self.is_promised = false;
         batch.frames.extend(self.frames.drain(..));

@@ -82,6 +82,7 @@ impl Session {
                 Some((since, page)) => {
                     // Live delivery goes on where the replay ends; what is held of before comes with the replay.
                     self.hub().start_at(self.key(), room, page.latest);
+                    self.admission.node.metrics.recovery(page.gap_reason().is_none());
                     match page.gap_reason() {
                         Some(reason) => RoomOutcome::Gap { position: page.latest, reason, presence },
                         None => {

@@ -22,6 +22,15 @@ pub(super) fn boolean(value: &str) -> Result<bool, String> {
     }
 }
 
+/// What is part of the gateway, or left out.
+pub(super) fn switch(value: &str) -> Result<bool, String> {
+    match value {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("on or off".into()),
+    }
+}
+
 pub(super) fn number(value: &str, least: usize, most: usize) -> Result<usize, String> {
     let expected = format!("a number from {least} to {most}");
     value.parse().ok().filter(|number| (least..=most).contains(number)).ok_or(expected)

@@ -5,6 +5,8 @@
 mod auth_limit;
 mod callback;
 mod connect;
+mod console;
+mod console_trials;
 mod embedded;
 mod forged;
 mod frames;
