@@ -5,7 +5,7 @@ export interface Config {
   readonly mode: "dev" | "serve";
   readonly version: string;
   readonly websocketPath: string;
-  /** Where the public API and the socket are, when that is another origin than the page's. */
+  /** Where the sockets and everybody's calls are, when that is another origin than the page's, which has the calls too. */
   readonly publicUrl: string | null;
 }
 

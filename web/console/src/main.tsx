@@ -14,7 +14,7 @@ async function start(root: HTMLElement) {
   const config = await call<Config>("GET", "config.json");
   const state = createConsole(config);
   // Where that is refused, the form says why to whoever tries again.
-  if (config.mode === "dev" && !config.publicUrl) await state.mint(FIRST).catch(() => {});
+  if (config.mode === "dev") await state.mint(FIRST).catch(() => {});
   if (!state.active.value) location.hash = "#identities";
   root.textContent = "";
   render(<App console={state} />, root);

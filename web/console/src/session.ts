@@ -5,7 +5,6 @@
  */
 
 import { createClient, presence, type AnyEvent, type ConnectionState, type Notice, type Presence, type Room } from "@roomcast/client";
-import type { Action, Reply } from "@roomcast/client/schema";
 
 import { claimsOf, type Claims } from "./claims.js";
 import { createLog, type Entry, type Log } from "./log.js";
@@ -57,8 +56,6 @@ export interface Session {
   connect(): void;
   /** Ends the connection. */
   close(): void;
-  /** Asks over the socket; nothing when there is no answer. */
-  request(frame: Action): Promise<Reply | undefined>;
   /** Sends this text as it is. Whether there was a socket to send it on. */
   send(text: string): boolean;
 }
@@ -151,12 +148,6 @@ export function createSession(url: string, first: string, source: Source): Sessi
     leave,
     connect: client.connect,
     close: client.close,
-    request: (frame) =>
-      new Promise((resolve) => {
-        const { link } = client.core.connection;
-        if (link) link.request(frame, resolve);
-        else resolve(undefined);
-      }),
     send(text) {
       const isOpen = socket?.readyState === WebSocket.OPEN;
       if (isOpen) socket?.send(text);

@@ -18,7 +18,7 @@ const EVERYTHING = '{"*":["*"]}';
 export function IdentitiesPanel({ console }: { console: Console }) {
   const sessions = useStore(console.sessions);
   useStore(console.active);
-  const canMint = console.config.mode === "dev" && !console.config.publicUrl;
+  const canMint = console.config.mode === "dev";
   return (
     <div class="columns">
       <div class="aside">

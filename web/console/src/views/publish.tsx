@@ -1,6 +1,6 @@
 /** Publishing: a form from the schema of the chosen event, and the `curl` that does the same. */
 
-import { EVENT_TYPES, type ClientEvent } from "@roomcast/client/schema";
+import { EVENT_TYPES } from "@roomcast/client/schema";
 import { useEffect, useState } from "preact/hooks";
 
 import { call, CallError, words } from "../api.js";
@@ -59,7 +59,7 @@ function Form({ console, session, bundle }: { console: Console; session: Session
     const [first] = Object.keys(wrong);
     if (first) return document.getElementById(`field-${first}`)?.focus();
     try {
-      setOutcome({ answer: JSON.stringify(await publish(console, session, body), null, 2) });
+      setOutcome({ answer: JSON.stringify(await call("POST", "/api/v1/events", session.token(), body), null, 2) });
     } catch (error) {
       setOutcome({ error: words(error), pointer: error instanceof CallError ? error.pointer : undefined });
     }
@@ -141,17 +141,6 @@ function Form({ console, session, bundle }: { console: Console; session: Session
       </div>
     </div>
   );
-}
-
-/** Over HTTP as curl does it; over the socket where the public API is another origin, which this page may not call. */
-async function publish(console: Console, session: Session, { type, payload, rooms }: Body): Promise<unknown> {
-  const event = { type, payload };
-  if (!console.config.publicUrl) return call("POST", "/api/v1/events", session.token(), rooms ? { ...event, rooms } : event);
-  const frame = { action: "publish" as const, event: event as ClientEvent };
-  const reply = await session.request(rooms ? { ...frame, rooms: [...rooms] } : frame);
-  if (reply?.type === "publish.ack") return reply.payload;
-  if (reply?.type === "error") throw new CallError(`${reply.payload.code}: ${reply.payload.message}`, reply.payload.pointer);
-  throw new CallError("the gateway does not answer");
 }
 
 interface InputProps {
