@@ -1,7 +1,7 @@
 //! Limits: how much a connection, a user and an address may do in a time.
 //!
 //! Owns the setting `LIMITS` (`user.publishes=600/1m,address.bytes=10485760/1m`) and what a token may raise of it. Counting is
-//! in [`meters`]. Nothing is limited that an operator has not named; a connection's messages have a setting of their own.
+//! in `meters`. Nothing is limited that an operator has not named; a connection's messages have a setting of their own.
 
 pub(crate) mod meters;
 
