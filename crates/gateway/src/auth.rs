@@ -217,11 +217,11 @@ impl Authenticator {
     /// # Errors
     /// [`BadToken`] when it is not one that this gateway accepts now.
     pub(crate) async fn check_again(&self, token: &str) -> Result<Arc<Identity>, BadToken> {
-        if let Some(known) = self.recent.get(token, &self.fetched()) {
+        let fetched = self.fetched();
+        if let Some(known) = self.recent.get(token, &fetched) {
             self.check_end(known.expires_at)?;
             return Ok(known);
         }
-        let fetched = self.fetched();
         let identity = Arc::new(self.check_with_new_keys(token).await?);
         self.recent.put(token, identity.clone(), fetched);
         Ok(identity)
