@@ -126,7 +126,8 @@ impl Frame {
         websocket::is_pong(&self.bytes)
     }
 
-    fn text(&self) -> &[u8] {
+    /// The text's bytes.
+    pub(crate) fn text(&self) -> &[u8] {
         self.bytes.get(websocket::header_length(&self.bytes)..).unwrap_or_default()
     }
 }

@@ -4,15 +4,15 @@
 //! reader is in: the text differs only in `positions`, and never names a room that its reader is not in.
 
 use std::borrow::Cow;
-use std::io::Write as _;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use roomcast_protocol::event::EventType;
 use roomcast_protocol::{EventId, Position, Room, Timestamp, UserId};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::frame::{Frame, Subject, encode};
+use crate::frame::{Frame, Subject};
 use crate::hub::ConnectionId;
 
 /// The most rooms that one event may have: a set of them fits one [`RoomSet`].
@@ -39,18 +39,14 @@ pub struct Draft {
 }
 
 /// What the text of an event's frame begins with.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 pub(crate) struct Head<'a> {
     /// The type's name.
-    #[serde(rename = "type")]
-    pub event_type: &'a str,
+    pub event_type: &'a EventType,
     /// The payload, as its publisher wrote it.
     pub payload: &'a RawValue,
     /// When it happened.
     pub timestamp: Timestamp,
     /// Who did it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<&'a UserId>,
     /// The event's id.
     pub event_id: &'a EventId,
@@ -70,10 +66,23 @@ impl Head<'_> {
     /// The text, open at its end for `positions`.
     #[must_use]
     pub(crate) fn encode(&self) -> Bytes {
-        let mut text = encode(self);
-        // The closing brace comes with the positions.
-        text.pop();
-        text.into()
+        let timestamp = self.timestamp.to_string();
+        let (user_key, user_id) = self.user_id.map_or(("", ""), |user| ("\",\"userId\":\"", user.as_str()));
+        // Names of types, users and events are of letters that JSON does not escape. The closing brace comes with the positions.
+        let parts = [
+            "{\"type\":\"",
+            self.event_type.as_str(),
+            "\",\"payload\":",
+            self.payload.get(),
+            ",\"timestamp\":\"",
+            &timestamp,
+            user_key,
+            user_id,
+            "\",\"eventId\":\"",
+            self.event_id.as_str(),
+            "\"",
+        ];
+        parts.concat().into()
     }
 }
 
@@ -86,9 +95,10 @@ pub struct Publication {
     pub places: Vec<(Room, Option<Position>)>,
     /// The connection that gets no echo.
     pub except: Option<ConnectionId>,
-    head: Bytes,
-    /// The frame for readers in all the rooms: the only one of most publications.
-    whole: OnceLock<Frame>,
+    /// The frame for readers in all the rooms: the only one of most publications, and so what is kept of its text.
+    whole: Frame,
+    /// How much of that text is the draft's head, which all frames have.
+    head: usize,
     /// Frames for readers in some of the rooms, made at first use.
     partial: Mutex<Vec<(RoomSet, Frame)>>,
 }
@@ -99,10 +109,10 @@ impl Publication {
     pub fn new(draft: Draft, places: Vec<(Room, Option<Position>)>) -> Arc<Self> {
         Arc::new(Self {
             event_id: draft.event_id,
-            places,
             except: draft.except,
-            head: draft.head,
-            whole: OnceLock::new(),
+            whole: encode(&draft.head, &places, RoomSet::MAX),
+            head: draft.head.len(),
+            places,
             partial: Mutex::new(Vec::new()),
         })
     }
@@ -117,46 +127,15 @@ impl Publication {
     #[must_use]
     pub fn frame(&self, rooms: RoomSet) -> Frame {
         if rooms == self.all_rooms() {
-            return self.whole.get_or_init(|| self.encode(rooms)).clone();
+            return self.whole.clone();
         }
         let mut partial = self.partial.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some((_, frame)) = partial.iter().find(|(set, _)| *set == rooms) {
             return frame.clone();
         }
-        let frame = self.encode(rooms);
+        let frame = encode(&self.whole.text()[..self.head], &self.places, rooms);
         partial.push((rooms, frame.clone()));
         frame
-    }
-
-    fn encode(&self, rooms: RoomSet) -> Frame {
-        let mut text = Frame::beginning(self.head.len() + 64);
-        text.extend_from_slice(&self.head);
-        let named = self.places.iter().enumerate().filter(|(index, _)| rooms & (1 << index) != 0);
-        let mut opening: &[u8] = br#","positions":{"#;
-        for (room, position) in named.filter_map(|(_, (room, position))| Some((room, (*position)?))) {
-            // Rooms and positions are of letters that JSON does not escape.
-            text.extend_from_slice(opening);
-            // Writing to a vector does not fail.
-            let _ = write!(text, "\"{room}\":\"{position}\"");
-            opening = b",";
-        }
-        if opening == b"," {
-            text.push(b'}');
-        }
-        text.push(b'}');
-        let frame = Frame::of_beginning(text);
-        let subject = self.subject(frame.as_str());
-        frame.about(subject)
-    }
-
-    /// What an ephemeral event is about. Only the latest of those that a slow reader has not got is worth sending.
-    fn subject(&self, text: &str) -> Option<Subject> {
-        if self.places.iter().any(|(_, position)| position.is_some()) {
-            return None;
-        }
-        let about: About<'_> = serde_json::from_str(text).ok()?;
-        let rooms: Vec<&Room> = self.places.iter().map(|(room, _)| room).collect();
-        Some(Subject::of((rooms, about.event_type, about.user_id)))
     }
 
     /// Its place in a room.
@@ -169,11 +148,43 @@ impl Publication {
         self.places.iter().position(|(known, _)| known == room).map_or(0, |place| 1 << place)
     }
 
-    /// How many bytes it takes to keep, its head aside: an estimate for budgets.
+    /// How many bytes it takes to keep: an estimate for budgets.
     #[must_use]
     pub fn cost(&self) -> usize {
-        self.head.len() + self.places.iter().map(|(room, _)| room.as_str().len() + 48).sum::<usize>() + 160
+        self.whole.len() + self.places.iter().map(|(room, _)| room.as_str().len() + 48).sum::<usize>() + 160
     }
+}
+
+/// The frame of a head for a reader in these of the places.
+fn encode(head: &[u8], places: &[(Room, Option<Position>)], rooms: RoomSet) -> Frame {
+    let mut text = Frame::beginning(head.len() + 64);
+    text.extend_from_slice(head);
+    let named = places.iter().enumerate().filter(|(index, _)| rooms & (1 << index) != 0);
+    let mut opening: &[u8] = br#","positions":{"#;
+    for (room, position) in named.filter_map(|(_, (room, position))| Some((room, (*position)?))) {
+        // Rooms and positions are of letters that JSON does not escape.
+        for part in [opening, b"\"", room.as_str().as_bytes(), b"\":\"", position.text().as_bytes(), b"\""] {
+            text.extend_from_slice(part);
+        }
+        opening = b",";
+    }
+    if opening == b"," {
+        text.push(b'}');
+    }
+    text.push(b'}');
+    let frame = Frame::of_beginning(text);
+    let subject = subject(&frame, places);
+    frame.about(subject)
+}
+
+/// What an ephemeral event is about. Only the latest of those that a slow reader has not got is worth sending.
+fn subject(frame: &Frame, places: &[(Room, Option<Position>)]) -> Option<Subject> {
+    if places.iter().any(|(_, position)| position.is_some()) {
+        return None;
+    }
+    let about: About<'_> = serde_json::from_str(frame.as_str()).ok()?;
+    let rooms: Vec<&Room> = places.iter().map(|(room, _)| room).collect();
+    Some(Subject::of((rooms, about.event_type, about.user_id)))
 }
 
 #[cfg(test)]
@@ -185,7 +196,7 @@ mod tests {
         let event_id: EventId = "e1".parse().unwrap();
         let payload = RawValue::from_string("{ \"n\": 1 }".into()).unwrap();
         let head = Head {
-            event_type: "custom.event",
+            event_type: &"custom.event".parse().unwrap(),
             payload: &payload,
             timestamp: "2024-01-15T10:30:00Z".parse().unwrap(),
             user_id: None,

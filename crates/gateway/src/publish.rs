@@ -119,11 +119,11 @@ impl Checked {
                 .parse()
                 .map_err(|error: roomcast_protocol::InvalidTimestamp| invalid("/timestamp", error.to_string()))?,
         };
-        let event_type = self.event_type.as_str();
         let is_repeatable = self.event_id.is_some();
         let event_id = self.event_id.unwrap_or_else(new_event_id);
         let (payload, user_id) = (&*self.payload, user_id.as_ref());
-        let head = Head { event_type, payload, timestamp, user_id, event_id: &event_id }.encode();
+        let head = Head { event_type: &self.event_type, payload, timestamp, user_id, event_id: &event_id }.encode();
+        let event_type = self.event_type.as_str();
         let except = match author {
             Author::Socket(_, connection) if event_type == TYPING => Some(connection),
             _ => None,
@@ -135,7 +135,9 @@ impl Checked {
 
 fn new_event_id() -> EventId {
     // Ordered by time, so that ids sort as events did. A UUID's text fits the grammar.
-    Uuid::now_v7().to_string().parse().unwrap_or_else(|_| unreachable!("a UUID is an event id"))
+    let mut text = Uuid::encode_buffer();
+    let text: &str = Uuid::now_v7().hyphenated().encode_lower(&mut text);
+    text.parse().unwrap_or_else(|_| unreachable!("a UUID is an event id"))
 }
 
 fn invalid(pointer: &str, message: impl Into<String>) -> ErrorPayload {

@@ -256,7 +256,7 @@ fn token(node: &Node, request: &Request, offered: Option<&str>) -> Result<Option
 
 /// The token of `Authorization: Bearer`; another scheme is not looked at.
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?.trim();
+    let value = std::str::from_utf8(headers.get(header::AUTHORIZATION)?.as_bytes()).ok()?.trim();
     let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
 }

@@ -28,7 +28,7 @@ pub use event::{Event, EventType, PayloadError};
 pub use generated::SCHEMA_HASH;
 pub use grants::{Grants, InvalidGrants, InvalidOperation, Operation, Pattern};
 pub use id::{EventId, InvalidId, RequestId, UserId};
-pub use position::{Epoch, InvalidPosition, Position};
+pub use position::{Epoch, InvalidPosition, Position, PositionText};
 pub use room::{InvalidRoom, Room};
 pub use server::{EventFrame, ServerMessage};
 pub use service::{NewEvent, Published, Service};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// The life of a stream: 64 random bits, new whenever a stream is made anew. Written in base 36.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -12,8 +12,8 @@ pub struct Epoch(pub u64);
 /// A place in the stream of one room, written `epoch:offset`.
 ///
 /// Two positions of one room compare only within one epoch, by their offsets; see [`Position::is_before`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Position {
     /// The life of the stream.
     pub epoch: Epoch,
@@ -34,20 +34,66 @@ impl Position {
     }
 }
 
-impl fmt::Display for Epoch {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// The text of a position, made without memory of its own: each event has one for each of its rooms.
+#[derive(Clone, Copy)]
+pub struct PositionText {
+    bytes: [u8; Self::MAX],
+    start: u8,
+}
+
+impl PositionText {
+    /// 36^13 > 2^64 and 10^20 > 2^64, so this holds every epoch, the colon and every offset.
+    const MAX: usize = 13 + 1 + 20;
+
+    const EMPTY: Self = Self { bytes: [0; Self::MAX], start: Self::MAX as u8 };
+
+    /// Puts a number before what is there.
+    fn put<const RADIX: u64>(&mut self, mut number: u64) {
         const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
-        // 36^13 > 2^64, so 13 digits hold every value.
-        let (mut text, mut start, mut rest) = ([0u8; 13], 13, self.0);
         loop {
-            start -= 1;
-            text[start] = DIGITS[(rest % 36) as usize];
-            rest /= 36;
-            if rest == 0 {
+            self.put_byte(DIGITS[(number % RADIX) as usize]);
+            number /= RADIX;
+            if number == 0 {
                 break;
             }
         }
-        out.write_str(std::str::from_utf8(&text[start..]).unwrap_or_default())
+    }
+
+    fn put_byte(&mut self, byte: u8) {
+        self.start -= 1;
+        self.bytes[usize::from(self.start)] = byte;
+    }
+
+    /// The text's bytes, which are ASCII.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[usize::from(self.start)..]
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+}
+
+impl Position {
+    /// The position as the wire writes it.
+    #[must_use]
+    pub fn text(&self) -> PositionText {
+        let mut text = PositionText::EMPTY;
+        text.put::<10>(self.offset);
+        text.put_byte(b':');
+        text.put::<36>(self.epoch.0);
+        text
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = PositionText::EMPTY;
+        text.put::<36>(self.0);
+        out.write_str(text.as_str())
     }
 }
 
@@ -63,9 +109,15 @@ impl FromStr for Epoch {
     }
 }
 
+impl Serialize for Position {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.text().as_str())
+    }
+}
+
 impl fmt::Display for Position {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}:{}", self.epoch, self.offset)
+        out.write_str(self.text().as_str())
     }
 }
 

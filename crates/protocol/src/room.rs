@@ -8,13 +8,13 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A room: `kind:id`, such as `team:team_456`. Cheap to clone.
 ///
 /// The kind is a lower-case word of at most 32 characters, the id 1 to 128 of `A-Z a-z 0-9 _ . @ | ~ -`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Room(Arc<str>);
 
 /// The text is not a room.
@@ -148,6 +148,12 @@ impl From<Room> for String {
 impl Borrow<str> for Room {
     fn borrow(&self) -> &str {
         &self.0
+    }
+}
+
+impl Serialize for Room {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 

@@ -173,7 +173,7 @@ pub(super) const MEASURES: &[Measure] = &[
         name: "storm",
         title: "15,000 connections come at once",
         words: "256 at a time. Roomcast checks a signed token of another user for each, and says so in a first frame; the \
-                peers only upgrade.",
+                peers only upgrade. [DESIGN.md](../DESIGN.md#the-server) has a profile of where the time goes.",
         servers: &[Roomcast, Bun, Broadcast, Hono],
         load: &["connect", "--rooms-per-connection", "0", "--waves", "2"],
         full: &["--connections", "15000"],

@@ -38,12 +38,13 @@ impl Recent {
     /// Whom the token named, if it was good under these keys.
     pub(super) fn get(&self, token: &str, fetched: &Arc<Keys>) -> Option<Arc<Identity>> {
         let mut ages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !ages.young.contains_key(token) {
-            let (token, known) = ages.old.remove_entry(token)?;
-            ages.keep(token, known);
+        if let Some(known) = ages.young.get(token) {
+            return known.identity_under(fetched);
         }
-        let known = ages.young.get(token)?;
-        Arc::ptr_eq(&known.fetched, fetched).then(|| known.identity.clone())
+        let (token, known) = ages.old.remove_entry(token)?;
+        let identity = known.identity_under(fetched);
+        ages.keep(token, known);
+        identity
     }
 
     /// Remembers a token that is good under these keys.
@@ -52,6 +53,12 @@ impl Recent {
             let mut ages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             ages.keep(token.into(), Known { identity, fetched });
         }
+    }
+}
+
+impl Known {
+    fn identity_under(&self, fetched: &Arc<Keys>) -> Option<Arc<Identity>> {
+        Arc::ptr_eq(&self.fetched, fetched).then(|| self.identity.clone())
     }
 }
 

@@ -6,6 +6,8 @@ use std::io::{self, IoSlice};
 use std::sync::MutexGuard;
 use std::task::{Context, Poll, ready};
 
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
 use socket2::SockRef;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::time::Instant;
@@ -62,7 +64,9 @@ pub(crate) enum Written {
 /// What a writer has in its hands.
 #[derive(Default)]
 struct Batch {
-    frames: VecDeque<Frame>,
+    /// Nearly always the only one.
+    first: Option<Frame>,
+    rest: VecDeque<Frame>,
     /// How much of the first is written.
     offset: usize,
     /// Text of the frames that were written as a whole.
@@ -71,7 +75,7 @@ struct Batch {
 }
 
 thread_local! {
-    /// A batch's memory, so that none is taken for each.
+    /// The memory of a batch of several, so that none is taken for each.
     static SPARE: Cell<VecDeque<Frame>> = const { Cell::new(VecDeque::new()) };
 }
 
@@ -144,13 +148,15 @@ impl Outbox {
         metrics: &Metrics,
         mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> Written {
-        let mut batch = Batch { frames: SPARE.take(), ..Batch::default() };
+        let mut batch = Batch::default();
         let written = match self.begin(writer, &mut batch) {
             Some(written) => written,
             None => self.write_batch(writer, &mut batch, metrics, &mut write),
         };
-        batch.frames.clear();
-        SPARE.set(batch.frames);
+        if batch.rest.capacity() > 0 {
+            batch.rest.clear();
+            SPARE.set(batch.rest);
+        }
         written
     }
 
@@ -242,10 +248,28 @@ impl Outbox {
     }
 }
 
-/// One system call. For a single frame, which is what a small room has, the plain one is cheaper.
+/// One write of several frames.
+fn write_several(
+    first: IoSlice<'_>,
+    rest: &VecDeque<Frame>,
+    write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+) -> io::Result<usize> {
+    let mut slices = [first; FRAMES];
+    for (slice, frame) in slices.iter_mut().skip(1).zip(rest) {
+        *slice = IoSlice::new(frame.bytes());
+    }
+    write(&slices[..(1 + rest.len()).min(FRAMES)])
+}
+
+/// One system call. For a single frame, which is what a small room has, the plain one is cheaper; and so it is not to ask first
+/// whether the socket is ready: what asks is somewhere else in memory for each connection, and nearly always says yes.
 fn try_write(wire: &OwnedWriteHalf, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     match slices {
-        [one] => wire.try_write(one),
+        [one] => match send(wire.as_ref(), one, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            // Once more by the runtime, which has to know that it is to wait for this socket.
+            Err(Errno::WOULDBLOCK) => wire.try_write(one),
+            sent => Ok(sent?),
+        },
         many => wire.try_write_vectored(many),
     }
 }
@@ -262,7 +286,13 @@ impl Queue {
 
     fn hand_out(&mut self, batch: &mut Batch) {
         self.is_promised = false;
-        batch.frames.extend(self.frames.drain(..));
+        batch.first = self.frames.pop_front();
+        if !self.frames.is_empty() {
+            if batch.rest.capacity() == 0 {
+                batch.rest = SPARE.take();
+            }
+            batch.rest.extend(self.frames.drain(..));
+        }
         batch.offset = std::mem::take(&mut self.offset);
         if self.frames.capacity() > KEPT {
             self.frames = VecDeque::new();
@@ -281,12 +311,16 @@ impl Queue {
         let is_forgotten = std::mem::take(&mut self.is_forgotten);
         self.offset = std::mem::take(&mut batch.offset);
         if is_forgotten {
-            let begun = usize::from(self.offset > 0);
-            let dropped: usize = batch.frames.drain(begun.min(batch.frames.len())..).map(|frame| frame.len()).sum();
+            // The end of a frame that has begun is still sent.
+            let first = batch.first.take_if(|_| self.offset == 0);
+            let dropped: usize = first.into_iter().chain(batch.rest.drain(..)).map(|frame| frame.len()).sum();
             self.bytes = self.bytes.saturating_sub(dropped);
         }
-        while let Some(frame) = batch.frames.pop_back() {
+        while let Some(frame) = batch.rest.pop_back() {
             self.frames.push_front(frame);
+        }
+        if let Some(first) = batch.first.take() {
+            self.frames.push_front(first);
         }
     }
 }
@@ -298,15 +332,10 @@ impl Batch {
         metrics: &Metrics,
         write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<()> {
-        while !self.frames.is_empty() {
-            let mut slices = [IoSlice::new(&[]); FRAMES];
-            let mut offset = self.offset;
-            for (slice, frame) in slices.iter_mut().zip(&self.frames) {
-                *slice = IoSlice::new(frame.bytes().get(offset..).unwrap_or_default());
-                offset = 0;
-            }
-            let count = self.frames.len().min(FRAMES);
-            match write(&slices[..count]) {
+        while let Some(first) = &self.first {
+            let first = IoSlice::new(first.bytes().get(self.offset..).unwrap_or_default());
+            let result = if self.rest.is_empty() { write(&[first]) } else { write_several(first, &self.rest, write) };
+            match result {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => self.advance(written, metrics),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -319,7 +348,8 @@ impl Batch {
     fn advance(&mut self, written: usize, metrics: &Metrics) {
         self.has_progressed = true;
         self.offset += written;
-        while let Some(frame) = self.frames.pop_front_if(|frame| frame.bytes().len() <= self.offset) {
+        while let Some(frame) = self.first.take_if(|frame| frame.bytes().len() <= self.offset) {
+            self.first = self.rest.pop_front();
             self.offset -= frame.bytes().len();
             self.done += frame.len();
             if frame.is_text() {

@@ -4,12 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// The name of an event type that may be published: two or more lower-case words joined by dots, at most 64 characters,
 /// and none of the names that the protocol keeps for its own frames.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct EventType(Arc<str>);
 
 /// The text cannot name an event type.
@@ -70,6 +70,12 @@ impl TryFrom<String> for EventType {
 impl From<EventType> for String {
     fn from(name: EventType) -> Self {
         name.0.as_ref().into()
+    }
+}
+
+impl Serialize for EventType {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 

@@ -53,26 +53,32 @@ impl Streams {
 
     /// Holds each room once more; all of them or none.
     pub(super) fn open(&mut self, rooms: &[Room], now: Instant) -> Result<Vec<Position>, Unavailable> {
+        let mut positions = Vec::with_capacity(rooms.len());
         for (index, room) in rooms.iter().enumerate() {
-            if self.hold(room).is_err() {
+            let Ok(position) = self.hold(room) else {
                 rooms[..index].iter().for_each(|held| self.release(held, now));
                 return Err(Unavailable);
-            }
+            };
+            positions.push(position);
         }
-        Ok(rooms.iter().map(|room| self.by_room[room].position()).collect())
+        Ok(positions)
     }
 
-    fn hold(&mut self, room: &Room) -> Result<(), Unavailable> {
-        if !self.by_room.contains_key(room) {
-            self.make_place()?;
-            self.by_room.insert(room.clone(), Stream::new());
+    /// Holds the room once more. Answers the position of its last event.
+    fn hold(&mut self, room: &Room) -> Result<Position, Unavailable> {
+        if let Some(stream) = self.by_room.get_mut(room) {
+            stream.holds += 1;
+            if let Some(idle) = stream.idle.take() {
+                self.idle.remove(&idle);
+            }
+            return Ok(stream.position());
         }
-        let Some(stream) = self.by_room.get_mut(room) else { return Err(Unavailable) };
-        stream.holds += 1;
-        if let Some(idle) = stream.idle.take() {
-            self.idle.remove(&idle);
-        }
-        Ok(())
+        self.make_place()?;
+        let mut stream = Stream::new();
+        stream.holds = 1;
+        let position = stream.position();
+        self.by_room.insert(room.clone(), stream);
+        Ok(position)
     }
 
     /// Gives up one hold; the stream's time starts with the last.
@@ -111,9 +117,11 @@ impl Streams {
         self.bytes += bytes;
         let class = self.classes.of_mut(room.kind());
         class.ages.insert(self.sequence, (room.clone(), now));
-        let bounds = class.bounds;
-        while self.by_room.get(room).is_some_and(|stream| stream.exceeds(bounds)) {
-            self.forget_oldest(room);
+        while stream.exceeds(class.bounds)
+            && let Some(forgotten) = stream.forget_oldest()
+        {
+            self.bytes -= forgotten.bytes;
+            class.ages.remove(&forgotten.sequence);
         }
         while self.bytes > self.bounds.total_bytes {
             let Some(room) = self.oldest() else { break };
