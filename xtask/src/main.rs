@@ -6,6 +6,7 @@ mod autobahn;
 mod bench;
 mod ci;
 mod codegen;
+mod demo;
 mod fuzz;
 mod instructions;
 mod npm;
@@ -43,6 +44,8 @@ enum Task {
         #[arg(long)]
         list: bool,
     },
+    /// Start the demo: an issue board for two users, its back end and a gateway, until Ctrl-C.
+    Demo(demo::Options),
     /// Run Autobahn's test suite against the codec, over the gateway's way of reading and writing.
     Autobahn,
     /// Feed the codec and the parser with what libFuzzer makes up.
@@ -67,6 +70,7 @@ fn main() -> std::process::ExitCode {
         Task::Codegen { check: true } => codegen::check(),
         Task::Test { list: true, .. } => test::list(),
         Task::Test { parts, .. } => test::run(&parts),
+        Task::Demo(options) => demo::run(&options),
         Task::Autobahn => autobahn::run(),
         Task::Fuzz { seconds } => fuzz::run(seconds),
         Task::Instructions => instructions::run(),

@@ -13,7 +13,7 @@ use std::process::Command;
 use clap::ValueEnum;
 
 use crate::report::Report;
-use crate::{Result, codegen, npm, shell};
+use crate::{Result, codegen, demo as task, npm, shell};
 
 /// A part of the tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -32,6 +32,8 @@ pub(crate) enum Part {
     Web,
     /// The console: its types and its size, and a real Chromium that presses its buttons on a real gateway
     Console,
+    /// The demo: its types, a real Chromium that presses its buttons, and the command that starts it
+    Demo,
     /// What the README says, word for word
     Readme,
 }
@@ -77,6 +79,7 @@ impl Part {
             Self::Python => python(),
             Self::Web => web(),
             Self::Console => console(),
+            Self::Demo => demo(),
             Self::Readme => scripts("tests/clients/readme", &[("ROOMCAST_BIN", binary()?)]),
         }
     }
@@ -113,6 +116,21 @@ fn console() -> Result {
     let chromium = needs::chromium().ok_or("no chromium")?;
     shell::run(&mut shell::command("node", ["node_modules/typescript/bin/tsc", "--project", "web/console"]))?;
     scripts("web/console/tests", &[("ROOMCAST_BIN", binary()?), ("CHROMIUM", chromium)])
+}
+
+/// Checks the demo's sources, and drives its page, its back end and the task that starts both.
+fn demo() -> Result {
+    // Another folder than that of the task, which one of these tests runs.
+    let built = task::build("demo/tested-page")?;
+    let chromium = needs::chromium().ok_or("no chromium")?;
+    shell::run(&mut shell::command("node", ["node_modules/typescript/bin/tsc", "--project", "web/demo"]))?;
+    let environment = [
+        ("ROOMCAST_BIN", built.gateway),
+        ("DEMO_BIN", built.back_end),
+        ("DEMO_PAGE", built.page),
+        ("CHROMIUM", chromium),
+    ];
+    scripts("web/demo/tests", &environment)
 }
 
 /// Runs the scripts of a folder by Node's own runner.

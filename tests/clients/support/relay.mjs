@@ -36,7 +36,11 @@ export class Relay {
 
   /** Drops every connection; the next ones pass. */
   drop() {
-    for (const end of this.#sockets) end.resetAndDestroy();
+    // One that is ending cannot be reset any more: its handle would never be closed, and Node's exit would wait for that.
+    for (const end of this.#sockets) {
+      if (end.writableEnded) end.destroy();
+      else end.resetAndDestroy();
+    }
   }
 
   /** Drops every connection and lets none pass, until it is mended. */

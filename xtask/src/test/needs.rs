@@ -45,7 +45,7 @@ impl Part {
         match self {
             Self::Rust => &[REDIS],
             Self::Schema | Self::Node => &[NODE, NPM],
-            Self::Browser | Self::Web | Self::Console => &[NODE, NPM, CHROMIUM],
+            Self::Browser | Self::Web | Self::Console | Self::Demo => &[NODE, NPM, CHROMIUM],
             Self::Python => &[PYTHON],
             Self::Readme => &[NODE, NPM, CURL, OPENSSL],
         }

@@ -65,8 +65,14 @@ const FORBIDDEN: &[Forbidden] = &[
         reason: "the load tool measures any server from outside, in one loop of its own",
     },
     Forbidden {
+        from: "roomcast-demo",
+        to: &["roomcast-gateway", "roomcast-cli", "roomcast-loadtest"],
+        tests_may: false,
+        reason: "the demo is an application: it knows a gateway by its URL, and the SDK",
+    },
+    Forbidden {
         from: "xtask",
-        to: &["roomcast-gateway", "roomcast-client", "roomcast-cli", "roomcast-loadtest"],
+        to: &["roomcast-gateway", "roomcast-client", "roomcast-cli", "roomcast-loadtest", "roomcast-demo"],
         tests_may: false,
         reason: "a task must run while the product does not compile",
     },

@@ -50,6 +50,8 @@ const PLACES: &[Place] = &[
             "crates/gateway/src/http",
             "crates/gateway/src/server",
             "crates/gateway/src/upgrade",
+            // An application of its own.
+            "crates/demo/src/",
         ],
     },
     Place { word: "redis::", allowed: &["crates/gateway/src/broker/redis", "crates/gateway/src/presence/redis"] },
