@@ -28,9 +28,8 @@ fn dev_names_the_consoles_address_where_there_is_a_console() {
     let page = gateway.http("GET /console/ HTTP/1.1", "");
     assert!(page.starts_with("HTTP/1.1 200") && page.contains("<title>Roomcast console"), "{page}");
 
-    let started = |name: &str, value: &str| {
-        Running::start(directory.roomcast(&["dev"]).env("PORT", "0").env(name, value))
-    };
+    let started =
+        |name: &str, value: &str| Running::start(directory.roomcast(&["dev"]).env("PORT", "0").env(name, value));
     let apart = started("ADMIN_ADDR", "127.0.0.1:0");
     let public = apart.first_line().replace("roomcast listening on ", "");
     let console = apart.line("console at ");
