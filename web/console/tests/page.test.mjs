@@ -337,12 +337,15 @@ describe('the console', { concurrency: 3 }, () => {
       await page.getByLabel('Slow down by').fill('1500');
       await actions.getByRole('button', { name: 'Slow down' }).click();
       await page.getByText('waits 1500 ms before each write').waitFor();
+      await actions.getByText('slow, 1500 ms').waitFor();
+      assert.equal(await page.getByText(/^slow, /).count(), 1, 'and nobody else is');
       const began = Date.now();
       await publish('team:slow', { name: 'late' });
       await until('it came late', () => finished().length === 1);
       assert.ok(finished()[0].at - began >= 1_400, `${finished()[0].at - began} ms`);
       await actions.getByRole('button', { name: 'Full speed' }).click();
       await page.getByText('is at full speed').waitFor();
+      await counts(actions.getByText(/^slow, /), 0);
       await publish('team:slow', { name: 'soon' });
       await until('it came', () => finished().length === 2);
       slow.socket.close();
