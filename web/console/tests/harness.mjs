@@ -11,6 +11,7 @@ import { launch, onPage } from '../../../tests/clients/browser/chromium.mjs';
 import { Gateway } from '../../../tests/clients/support/gateway.mjs';
 import { token } from '../../../tests/clients/support/tokens.mjs';
 import { until } from '../../../tests/clients/support/waiting.mjs';
+import { Controls } from './controls.mjs';
 import { panel } from './scene.mjs';
 
 export const PANELS = ['Events', 'Frames', 'Publish', 'Figures', 'Connections', 'Access', 'Identities'];
@@ -18,9 +19,15 @@ export const PANELS = ['Events', 'Frames', 'Publish', 'Figures', 'Connections', 
 let browser;
 /** The gateway that most tests share. */
 export let gateway;
+/** What of the page's controls the tests have pressed. */
+export let controls;
 
 export async function start() {
-  [browser, gateway] = await Promise.all([launch(), Gateway.dev({ MESSAGES_PER_MINUTE: '10000', PRESENCE_GRACE: '1s' })]);
+  [browser, gateway, controls] = await Promise.all([
+    launch(),
+    Gateway.dev({ MESSAGES_PER_MINUTE: '10000', PRESENCE_GRACE: '1s' }),
+    Controls.of('src/main.tsx'),
+  ]);
 }
 
 export async function stop() {
@@ -28,9 +35,9 @@ export async function stop() {
   await gateway?.stop();
 }
 
-/** Runs a test on a fresh console, which is connected already. */
-export const onConsole = (test, { of = gateway, errors = [], isConnected = true } = {}) =>
-  onPage(browser, { origin: `${of.url}/console/` }, errors, async (page) => {
+/** Runs a test on a fresh console, which is connected already. Its controls are watched unless it `isServed` as it is. */
+export const onConsole = (test, { of = gateway, errors = [], isConnected = true, isServed = false } = {}) => {
+  const held = async (page) => {
     if (isConnected) await page.getByRole('banner').getByText('open', { exact: true }).waitFor();
     await test(page);
     const left = await page.evaluate(() => ({
@@ -40,7 +47,9 @@ export const onConsole = (test, { of = gateway, errors = [], isConnected = true 
       query: location.search,
     }));
     assert.deepEqual(left, { styled: 0, stored: 0, cookies: '', query: '' });
-  });
+  };
+  return onPage(browser, { origin: `${of.url}/console/` }, errors, held, (page) => isServed || controls.watch(page));
+};
 
 export const lines = (page) => page.locator('.lines > li');
 /** What is pressed is drawn a moment later. */

@@ -2,9 +2,10 @@
 //
 // One process for all panels, which share a browser and a gateway.
 
-import { after, before, describe } from 'node:test';
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
 
-import { start, stop } from './harness.mjs';
+import { controls, start, stop } from './harness.mjs';
 import access from './panels/access.mjs';
 import connections from './panels/connections.mjs';
 import events from './panels/events.mjs';
@@ -23,3 +24,13 @@ describe('the console', { concurrency: 3 }, () => {
 });
 
 describe('the console of a gateway that serves', serving);
+
+// The last, when everything was pressed that is.
+describe('the tests of the console', () => {
+  it('bring up every control that the page has', (context) => {
+    context.diagnostic(`${controls.count} controls`);
+    assert.deepEqual(controls.unseen, []);
+  });
+
+  it('press every control in every panel that has it', () => assert.deepEqual(controls.unpressed, []));
+});

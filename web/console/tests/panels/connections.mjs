@@ -5,6 +5,7 @@ import { it } from 'node:test';
 
 import WebSocket from 'ws';
 
+import { Gateway } from '../../../../tests/clients/support/gateway.mjs';
 import { until } from '../../../../tests/clients/support/waiting.mjs';
 import { counts, onConsole, publish, row, stranger } from '../harness.mjs';
 import { join, panel } from '../scene.mjs';
@@ -23,6 +24,55 @@ export default function () {
       assert.equal(second.socket.readyState, WebSocket.OPEN);
       second.socket.close();
     }));
+
+  it('looks again when it is asked to, sooner than by itself', () =>
+    onConsole(async (page) => {
+      let looks = 0;
+      page.on('response', (response) => (looks += response.url().includes('/api/v1/connections?') ? 1 : 0));
+      await page.clock.install();
+      await page.reload();
+      await row(page, 'this page');
+      await page.clock.pauseAt(Date.now() + 60_000);
+      const before = looks;
+      await until('it looks by itself', async () => {
+        await page.clock.runFor(500);
+        return looks > before;
+      });
+      // From now on it is two seconds of its clock to the next time.
+      const { id, socket } = await stranger('refreshed');
+      await page.clock.runFor(900);
+      assert.equal(await page.getByRole('row').filter({ hasText: id }).count(), 0);
+      await page.getByRole('button', { name: 'Refresh' }).click();
+      await page.clock.runFor(900);
+      await page.getByRole('row').filter({ hasText: id }).waitFor();
+      socket.close();
+    }));
+
+  it('lists a hundred at a time, and the rooms of one when they are asked for', async () => {
+    // One of its own, whose connections are known.
+    const own = await Gateway.dev();
+    try {
+      const rooms = ['team:a', 'team:b', 'team:c', 'team:d', 'team:e'];
+      const [first] = await Promise.all([stranger('first', rooms, own), ...Array.from({ length: 110 }, (_, index) => stranger(`crowd-${index}`, [], own))]);
+      await onConsole(
+        async (page) => {
+          await panel(page, 'Connections');
+          // One row is the table's head.
+          await counts(page.getByRole('row'), 101);
+          await page.getByRole('button', { name: 'More' }).click();
+          await counts(page.getByRole('row'), 113);
+          assert.equal(await page.getByRole('button', { name: 'More' }).count(), 0);
+          const found = page.getByRole('row').filter({ hasText: first.id });
+          assert.doesNotMatch(await found.innerText(), /team:d/);
+          await found.getByText('team:a team:b team:c and 2 more').click();
+          assert.match(await found.innerText(), /team:d team:e/);
+        },
+        { of: own },
+      );
+    } finally {
+      await own.stop();
+    }
+  });
 
   it('drops a connection as a network does, after which an application comes back', () =>
     onConsole(

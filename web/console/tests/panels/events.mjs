@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 
+import { Gateway } from '../../../../tests/clients/support/gateway.mjs';
 import { counts, gateway, lines, onConsole, publish, stranger } from '../harness.mjs';
 import { become, join, panel, show } from '../scene.mjs';
 
@@ -33,6 +34,42 @@ export default function () {
       await gateway.members('project:listed', 2);
       socket.close();
     }));
+
+  it('joins a room unseen by those who are there, when that is wanted', () =>
+    onConsole(async (page) => {
+      await become(page, 'unseen-ann');
+      await join(page, 'team:unseen');
+      await show(page, 'console');
+      const rooms = page.getByRole('region', { name: 'Rooms', exact: true });
+      await rooms.getByLabel('be seen there').uncheck();
+      await join(page, 'team:unseen');
+      await gateway.members('team:unseen', 2);
+      assert.equal(await rooms.getByRole('list', { name: 'Present' }).count(), 0);
+      await show(page, 'unseen-ann');
+      assert.deepEqual(await rooms.getByRole('list', { name: 'Present' }).getByRole('listitem').allInnerTexts(), ['unseen-ann']);
+    }));
+
+  it('lists the rooms of this node a hundred at a time', async () => {
+    // One of its own, whose rooms are known.
+    const own = await Gateway.dev();
+    try {
+      const names = Array.from({ length: 120 }, (_, index) => `team:${String(index).padStart(3, '0')}`);
+      await stranger('collector', names, own);
+      await onConsole(
+        async (page) => {
+          const others = page.getByRole('region', { name: 'Rooms on this node' });
+          await counts(others.getByRole('listitem'), 100);
+          await others.getByRole('button', { name: 'More' }).click();
+          await counts(others.getByRole('listitem'), 120);
+          assert.deepEqual(await others.locator('li .mono').allInnerTexts(), names);
+          assert.equal(await others.getByRole('button', { name: 'More' }).count(), 0);
+        },
+        { of: own },
+      );
+    } finally {
+      await own.stop();
+    }
+  });
 
   it('says why a room is denied', () =>
     onConsole(async (page) => {

@@ -27,4 +27,25 @@ export default function () {
       await page.getByLabel('Filter frames').fill('received pong');
       await page.getByText('Nothing fits the filter.').waitFor();
     }));
+
+  it('opens, holds and clears the log of frames', () =>
+    onConsole(async (page) => {
+      await panel(page, 'Frames');
+      const ping = async (id) => {
+        await page.getByLabel('A frame of your own').fill(`{"type":"ping","id":"${id}"}`);
+        await page.getByRole('button', { name: 'Send' }).click();
+      };
+      const answered = (id) => lines(page).filter({ hasText: `"replyTo":"${id}"` });
+      await ping('first');
+      await answered('first').getByRole('button').click();
+      assert.equal(JSON.parse(await answered('first').locator('pre').textContent()).replyTo, 'first');
+      await page.getByRole('button', { name: 'Pause' }).click();
+      await ping('second');
+      await page.getByText('paused, 2 new').waitFor();
+      assert.equal(await answered('second').count(), 0);
+      await page.getByRole('button', { name: 'Resume' }).click();
+      await answered('second').waitFor();
+      await page.getByRole('button', { name: 'Clear' }).click();
+      await page.getByText('No frame has passed yet.').waitFor();
+    }));
 }

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 
+import { token } from '../../../../tests/clients/support/tokens.mjs';
 import { counts, onConsole } from '../harness.mjs';
 import { become, panel } from '../scene.mjs';
 
@@ -14,6 +15,22 @@ export default function () {
       const card = page.getByRole('article', { name: 'Identity console' });
       assert.match(await card.innerText(), /sub\s+console/);
       assert.match(await card.innerText(), /grants\s+\{"\*":\["\*"\]\}/);
+    }));
+
+  it('gives every grant at the press of a button, and takes a token from elsewhere', () =>
+    onConsole(async (page) => {
+      await panel(page, 'Identities');
+      const form = page.getByRole('form', { name: 'Mint a token' });
+      await form.getByLabel('User').fill('almighty');
+      await form.getByRole('button', { name: 'Grant everything' }).click();
+      assert.equal(await form.getByLabel('Grants').inputValue(), '{"*":["*"]}');
+      await form.getByRole('button', { name: 'Connect' }).click();
+      const card = (name) => page.getByRole('article', { name: `Identity ${name}` });
+      await card('almighty').getByText('admin').waitFor();
+      await page.getByLabel('Token', { exact: true }).fill(token('pasted'));
+      await page.getByRole('button', { name: 'Connect with it' }).click();
+      await card('pasted').getByText('open', { exact: true }).waitFor();
+      assert.equal(await page.getByLabel('Token', { exact: true }).inputValue(), '');
     }));
 
   it('is several people at once, each with a connection that can be ended, made again and forgotten', () =>

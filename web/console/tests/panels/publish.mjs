@@ -38,6 +38,53 @@ export default function () {
       assert.deepEqual([byForm.payload.title, byForm.payload], ["It's <here>", byCurl.payload]);
     }));
 
+  it('copies the command, and says so; or says that the browser does not let it', () =>
+    onConsole(async (page) => {
+      await panel(page, 'Publish');
+      await page.getByRole('button', { name: 'Fill in an example' }).click();
+      const curl = page.getByRole('region', { name: 'The same with curl' });
+      await page.context().grantPermissions(['clipboard-read', 'clipboard-write'], { origin: gateway.url });
+      await page.evaluate(() => navigator.clipboard.writeText('before'));
+      await curl.getByRole('button', { name: 'Copy' }).click();
+      await curl.getByRole('button', { name: 'Copied' }).waitFor();
+      const copied = await page.evaluate(() => navigator.clipboard.readText());
+      assert.equal(copied, await curl.locator('pre').textContent());
+      assert.match(copied, /^curl /);
+      await curl.getByRole('button', { name: 'Copy', exact: true }).waitFor();
+      // A page that came over plain HTTP from another machine has no clipboard.
+      await page.evaluate(() => Object.defineProperty(navigator, 'clipboard', { value: undefined }));
+      await curl.getByRole('button', { name: 'Copy' }).click();
+      await curl.getByRole('button', { name: 'Select it by hand' }).waitFor();
+    }));
+
+  it('has a control for each kind of field, and publishes what it is for', () =>
+    onConsole(async (page) => {
+      // No event of today has a number, so one gets it here; the gateway keeps what it does not know.
+      await page.route('**/schema/schema.json', async (route) => {
+        const response = await route.fetch();
+        const bundle = await response.json();
+        Object.assign(bundle.$defs.UserTyping.properties, { words: { type: 'integer', description: 'So many.' } });
+        await route.fulfill({ response, json: bundle });
+      });
+      await join(page, 'issue:kinds');
+      await panel(page, 'Publish');
+      const form = page.getByRole('form', { name: 'Event' });
+      await form.getByLabel('Type').selectOption('user.typing');
+      await form.getByLabel('issueId').fill('kinds');
+      await form.getByLabel('userId').fill('typist');
+      await form.getByLabel('userEmail').fill('typist@example.com');
+      await form.getByLabel('isTyping').check();
+      await form.getByLabel('words').fill('12');
+      const command = await page.getByRole('region', { name: 'The same with curl' }).locator('pre').textContent();
+      assert.ok(command.includes('"isTyping":true') && command.includes('"words":12'), command);
+      await form.getByRole('button', { name: 'Publish' }).click();
+      await panel(page, 'Events');
+      const typing = page.locator('.lines > li').filter({ hasText: 'user.typing' });
+      await typing.getByRole('button').click();
+      const { payload } = JSON.parse(await typing.locator('pre').textContent());
+      assert.deepEqual([payload.userId, payload.isTyping, payload.words], ['typist', true, 12]);
+    }));
+
   it('publishes types of an application, to the rooms that are named, and shows where the gateway sees a fault', () =>
     onConsole(
       async (page) => {

@@ -43,7 +43,7 @@ export default function () {
         await panel(page, 'Identities');
         await page.getByRole('article', { name: 'Identity ann' }).getByText(/closed, 4501/).waitFor();
       },
-      { of: serving, isConnected: false },
+      { of: serving, isConnected: false, isServed: true },
     ));
 
   it('reaches the public address from the one of the operator', async () => {
@@ -73,7 +73,7 @@ export default function () {
           await panel(page, 'Connections');
           await page.getByRole('row').filter({ hasText: 'this page' }).waitFor();
         },
-        { of: { url: `http://${admin}` }, isConnected: false },
+        { of: { url: `http://${admin}` }, isConnected: false, isServed: true },
       );
     } finally {
       await split.stop();

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 
 import { counts, gateway, lines, onConsole, PANELS, publish } from '../harness.mjs';
-import { join, panel } from '../scene.mjs';
+import { become, join, panel } from '../scene.mjs';
 
 export default function () {
   it('is served without inline code, and asks nothing of any other host', async () => {
@@ -15,6 +15,20 @@ export default function () {
     const moved = await fetch(`${gateway.url}/console`, { redirect: 'manual' });
     assert.deepEqual([moved.status, moved.headers.get('location')], [308, '/console/']);
   });
+
+  it('leads from every panel that needs somebody else to where they are', () =>
+    onConsole(async (page) => {
+      const leads = async (name, link) => {
+        await panel(page, name);
+        await page.getByRole('main', { name }).getByRole('link', { name: link }).click();
+        await page.getByRole('main', { name: 'Identities' }).waitFor();
+      };
+      await panel(page, 'Identities');
+      await page.getByRole('article', { name: 'Identity console' }).getByRole('button', { name: 'Remove' }).click();
+      for (const name of ['Events', 'Frames', 'Publish']) await leads(name, 'Choose an identity');
+      await become(page, 'led', '{"team:*":["subscribe"]}');
+      for (const name of ['Figures', 'Connections', 'Access']) await leads(name, 'Choose one');
+    }));
 
   it('fits a narrow window in every panel, in light and dark', () =>
     onConsole(async (page) => {
