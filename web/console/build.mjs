@@ -6,7 +6,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { build, transform } from "esbuild";
+import { build } from "esbuild";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
@@ -19,21 +19,25 @@ const TARGET = "es2022";
 const folder = process.argv[2];
 if (!folder) throw new Error("usage: node build.mjs <folder>");
 
-const { outputFiles } = await build({
-  absWorkingDir: here("."),
-  entryPoints: ["src/main.tsx"],
-  bundle: true,
-  write: false,
-  minify: true,
-  format: "iife",
-  target: TARGET,
-  charset: "utf8",
-  legalComments: "none",
-  banner: { js: `/* ${HEADER} */` },
-});
-const style = await transform(readFileSync(here("src/console.css"), "utf8"), { loader: "css", minify: true, legalComments: "none", charset: "utf8" });
+/** One file of all that it imports. */
+async function bundle(entry, options) {
+  const { outputFiles } = await build({
+    absWorkingDir: here("."),
+    entryPoints: [entry],
+    bundle: true,
+    write: false,
+    minify: true,
+    charset: "utf8",
+    legalComments: "none",
+    ...options,
+  });
+  return outputFiles[0].text;
+}
 
+const files = {
+  "index.html": readFileSync(here("src/index.html")),
+  "console.js": await bundle("src/main.tsx", { format: "iife", target: TARGET, banner: { js: `/* ${HEADER} */` } }),
+  "console.css": await bundle("src/console.css", { banner: { css: `/* ${HEADER} */` } }),
+};
 mkdirSync(folder, { recursive: true });
-writeFileSync(join(folder, "index.html"), readFileSync(here("src/index.html")));
-writeFileSync(join(folder, "console.js"), outputFiles[0].text);
-writeFileSync(join(folder, "console.css"), `/* ${HEADER} */\n${style.code}`);
+for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content);

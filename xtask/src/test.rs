@@ -28,7 +28,7 @@ pub(crate) enum Part {
     Browser,
     /// Python's websockets against the gateway
     Python,
-    /// The TypeScript SDK: its tests, its package, and a real Chromium against the gateway
+    /// The TypeScript SDK: its tests, its package, and Node, Bun, Deno and a real Chromium against the gateway
     Web,
     /// The console: its types and its size, and a real Chromium that presses its buttons on a real gateway
     Console,
@@ -98,6 +98,9 @@ fn schema() -> Result {
     scripts("tests/schema", &[])
 }
 
+/// Where the SDK's tests in Bun and Deno are, and these two.
+const RUNTIMES: &str = "web/client/tests/runtimes";
+
 /// Builds the TypeScript SDK, and tests it from its smallest part to a page in a browser.
 fn web() -> Result {
     npm::install()?;
@@ -107,6 +110,8 @@ fn web() -> Result {
     let mut units = shell::command("node", ["node_modules/vitest/vitest.mjs", "run", "--root", "web/client"]);
     shell::run(contained(&mut units)?.envs(environment.iter().map(|(name, value)| (name, value))))?;
     scripts("web/client/tests/package", &environment)?;
+    npm::install_in(&shell::root().join(RUNTIMES))?;
+    scripts(RUNTIMES, &environment)?;
     scripts("web/client/tests/browser", &environment)
 }
 

@@ -1,6 +1,6 @@
 //! `roomcast dev`: a gateway for a developer's own machine, with nothing to set up.
 //!
-//! Owns the words of its start: an address, a token, and two commands that work when they are copied.
+//! Owns the words of its start: addresses, a token, and two commands that work when they are copied.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use roomcast_protocol::{Grants, UserId};
 
 use crate::dev_secret::{self, DevSecret};
 use crate::failure::Failure;
+use crate::listen::Addresses;
 use crate::remote::{DEFAULT_URL, DEV_USER};
 use crate::{configuration, listen, logging};
 
@@ -38,7 +39,8 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     for warning in warnings(&configuration.config) {
         tracing::warn!("{warning}");
     }
-    listen::run(configuration, introduction)
+    let has_console = configuration.config.console;
+    listen::run(configuration, |gateway, addresses| introduction(gateway, addresses, has_console))
 }
 
 /// What a developer should know of this configuration.
@@ -53,12 +55,17 @@ pub(crate) fn warnings(config: &Config) -> Vec<String> {
     warnings
 }
 
-fn introduction(gateway: &Gateway, address: SocketAddr) -> Result<String, Failure> {
+fn introduction(gateway: &Gateway, addresses: Addresses, has_console: bool) -> Result<String, Failure> {
     let user: UserId = DEV_USER.parse().map_err(|error| Failure::other(format!("name the user: {error}")))?;
     let token = gateway
         .mint_token(&user, Some(&Grants::everything()), TOKEN_TTL)
         .map_err(|error| Failure::other(format!("make a token: {error}")))?;
-    let address = reachable(address);
+    let address = reachable(addresses.public);
+    let console = if has_console {
+        format!("\nconsole at http://{}/console/", reachable(addresses.operator.unwrap_or(addresses.public)))
+    } else {
+        String::new()
+    };
     let url = format!("http://{address}");
     // Left out where the commands find the gateway and a token by themselves.
     let mut flags = String::new();
@@ -71,7 +78,7 @@ fn introduction(gateway: &Gateway, address: SocketAddr) -> Result<String, Failur
     let roomcast = program();
     Ok(format!(
         r#"
-websocket at ws://{address}/ws
+websocket at ws://{address}/ws{console}
 
 token of user "{DEV_USER}", who may do everything, for 12 hours:
 {token}

@@ -14,13 +14,22 @@ use crate::failure::Failure;
 use crate::output::print;
 use crate::signals::Signals;
 
+/// Where a gateway listens, with the ports that were really taken.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Addresses {
+    /// Sockets, and everybody's calls.
+    pub(crate) public: SocketAddr,
+    /// The operator's side, where that is a second listener.
+    pub(crate) operator: Option<SocketAddr>,
+}
+
 /// Runs a gateway until a signal. `more` is what is said behind the first line, one text a line.
 ///
 /// # Errors
 /// When the configuration cannot work or an address cannot be bound.
 pub(crate) fn run(
     configuration: Configuration,
-    more: impl FnOnce(&Gateway, SocketAddr) -> Result<String, Failure>,
+    more: impl FnOnce(&Gateway, Addresses) -> Result<String, Failure>,
 ) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::other(format!("start a runtime: {error}")))?;
@@ -32,7 +41,7 @@ pub(crate) fn run(
 
 async fn serve(
     configuration: Configuration,
-    more: impl FnOnce(&Gateway, SocketAddr) -> Result<String, Failure>,
+    more: impl FnOnce(&Gateway, Addresses) -> Result<String, Failure>,
 ) -> Result<(), Failure> {
     let signals = Signals::catch()?;
     let config = configuration.config.clone();
@@ -41,7 +50,9 @@ async fn serve(
     let listener = server::bind(wanted).map_err(|error| not_bound(wanted, &error))?;
     let operator = admin.map(bind_admin).transpose()?;
     let address = listener.local_addr().map_err(|error| not_bound(wanted, &error))?;
-    let more = more(&gateway, address)?;
+    let operators = operator.as_ref().map(TcpListener::local_addr).transpose();
+    let operators = operators.map_err(|error| Failure::other(format!("name the address of ADMIN_ADDR: {error}")))?;
+    let more = more(&gateway, Addresses { public: address, operator: operators })?;
     // A gateway whose first reader has gone serves all the same.
     let _ = print(&format!("roomcast listening on http://{address}{more}"));
     gateway.run_on(listener, operator, signals.stop()).await;

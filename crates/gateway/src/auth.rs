@@ -107,6 +107,8 @@ struct Minted<'a> {
     email: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     grants: Option<&'a Grants>,
+    #[serde(skip_serializing_if = "Raised::is_empty")]
+    limits: &'a Raised,
     #[serde(skip_serializing_if = "Option::is_none")]
     iss: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -297,7 +299,7 @@ impl Authenticator {
         Ok(Identity { user, email, grants, raised, expires_at: exp, token: TokenMark { issued_at, id } })
     }
 
-    /// A token for the user.
+    /// A token for the user, with these grants and raised limits.
     ///
     /// # Errors
     /// When there is no secret to sign with.
@@ -306,12 +308,13 @@ impl Authenticator {
         user: &UserId,
         email: Option<&str>,
         grants: Option<&Grants>,
+        limits: &Raised,
         ttl: Duration,
     ) -> Result<String, jsonwebtoken::errors::Error> {
         let now = self.clock.now().as_millis() / 1000;
         let exp = now.saturating_add(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX));
         let (iss, aud) = (self.issuer.as_deref(), self.audience.as_deref());
-        let claims = Minted { sub: user, iat: now, exp, email, grants, iss, aud };
+        let claims = Minted { sub: user, iat: now, exp, email, grants, limits, iss, aud };
         let encoding = self.encoding.as_ref().ok_or(jsonwebtoken::errors::ErrorKind::InvalidKeyFormat)?;
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, encoding)
     }

@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::config::{Config, InvalidConfig};
 use crate::http;
 pub use crate::http::Stats;
+use crate::limits::Raised;
 use crate::node::Node;
 use crate::publish::{Author, Submission};
 use crate::rate_limit::Usage;
@@ -176,7 +177,7 @@ impl Gateway {
     /// # Errors
     /// When the secret cannot sign, which an accepted configuration excludes.
     pub fn mint_token(&self, user: &UserId, grants: Option<&Grants>, ttl: std::time::Duration) -> io::Result<String> {
-        self.node.authenticator().mint(user, None, grants, ttl).map_err(io::Error::other)
+        self.node.authenticator().mint(user, None, grants, &Raised::default(), ttl).map_err(io::Error::other)
     }
 }
 

@@ -1,13 +1,14 @@
 //! Limits: how much a connection, a user and an address may do in a time.
 //!
-//! Owns the setting `LIMITS` (`user.publishes=600/1m,address.bytes=10485760/1m`) and what a token may raise of it. Counting is
-//! in `meters`. Nothing is limited that an operator has not named; a connection's messages have a setting of their own.
+//! Owns the setting `LIMITS` (`user.publishes=600/1m,address.bytes=10485760/1m`) and what a token may raise of it, read from its
+//! claim and written into one. Counting is in `meters`. Nothing is limited that an operator has not named; a connection's messages have a setting of their own.
 
 pub(crate) mod meters;
 
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 /// Whose doings are added up.
@@ -112,6 +113,10 @@ impl Limits {
 const EXPECTED: &str = "limits such as user.publishes=600/1m, of connection, user or address; messages, publishes, \
                         subscriptions, presence or bytes; and a count in a time";
 
+/// What a single item of what a token raises looks like.
+const RAISED: &str = "a limit that a token raises, such as user.publishes=6000, of connection or user; messages, publishes, \
+                      subscriptions, presence or bytes; and a count";
+
 impl Limits {
     /// Reads the setting; `window` reads a time.
     ///
@@ -126,8 +131,7 @@ impl Limits {
                 return Err("MESSAGES_PER_MINUTE for the messages of a connection".into());
             }
             let (count, time) = rate.split_once('/').ok_or(EXPECTED)?;
-            let count = count.trim().parse().ok().filter(|count| *count > 0);
-            let count = count.ok_or_else(|| format!("a number from 1 to {} before the / in {item}", u32::MAX))?;
+            let count = positive(count).map_err(|expected| format!("{expected} before the / in {item}"))?;
             let window = window(time.trim()).map_err(|expected| format!("{expected}, behind the / in {item}"))?;
             let place = &mut limits.0[scope as usize][kind as usize];
             if place.replace(Rate { count, window }).is_some() {
@@ -152,12 +156,55 @@ impl Raised {
         Some(Self(raised.into()))
     }
 
+    /// Reads what a token shall raise, from items such as `user.publishes=6000`. Stricter than [`read`](Self::read): what would
+    /// be ignored in a claim is misspelt here.
+    ///
+    /// # Errors
+    /// What is expected.
+    pub fn parse<'a>(items: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
+        let mut raised: Vec<(Scope, Kind, u32)> = Vec::new();
+        for item in items {
+            let (name, count) = item.split_once('=').ok_or(RAISED)?;
+            let (scope, kind) = pair(name.trim()).filter(|(scope, _)| *scope != Scope::Address).ok_or(RAISED)?;
+            if count.contains('/') {
+                return Err(format!(
+                    "a count alone behind the = in {item}: the gateway's own limit says in which time"
+                ));
+            }
+            let count = positive(count).map_err(|expected| format!("{expected} behind the = in {item}"))?;
+            if raised.iter().any(|(of, what, _)| (*of, *what) == (scope, kind)) {
+                return Err(format!("each limit once, and {} is there twice", name.trim()));
+            }
+            raised.push((scope, kind, count));
+        }
+        Ok(Self(raised.into()))
+    }
+
+    /// Whether nothing is raised.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The limit for whoever has the token: never lower than without.
     #[must_use]
     pub fn over(&self, count: u32, scope: Scope, kind: Kind) -> u32 {
         let raised = self.0.iter().filter(|(of, what, _)| (*of, *what) == (scope, kind)).map(|(.., count)| *count);
         raised.fold(count, u32::max)
     }
+}
+
+impl Serialize for Raised {
+    /// The claim.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let named = |(scope, kind, count): &(Scope, Kind, u32)| (format!("{}.{}", scope.name(), kind.name()), *count);
+        serializer.collect_map(self.0.iter().map(named))
+    }
+}
+
+fn positive(text: &str) -> Result<u32, String> {
+    let count = text.trim().parse().ok().filter(|count| *count > 0);
+    count.ok_or_else(|| format!("a number from 1 to {}", u32::MAX))
 }
 
 fn pair(name: &str) -> Option<(Scope, Kind)> {
@@ -216,6 +263,29 @@ mod tests {
             ("connection.messages=9/1s", "MESSAGES_PER_MINUTE for the messages of a connection"),
         ] {
             assert_eq!(Limits::parse(wrong, seconds), Err(expected.into()), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_a_token_shall_raise_is_read_strictly_and_written_as_its_claim() {
+        let raised = Raised::parse([" connection.messages = 900", "user.publishes=6000"]).unwrap();
+        let claim = serde_json::to_value(&raised).unwrap();
+        assert_eq!(claim, json!({"connection.messages": 900, "user.publishes": 6000}));
+        assert_eq!(Raised::read(&claim), Some(raised));
+        assert!(Raised::parse([]).unwrap().is_empty());
+        for wrong in ["", "user", "user.publishes", "user.flights=5", "room.bytes=5", "address.bytes=5"] {
+            assert_eq!(Raised::parse([wrong]), Err(RAISED.into()), "{wrong}");
+        }
+        let (time, count) =
+            ("a count alone behind the = in user.bytes=5/1m", "a number from 1 to 4294967295 behind the =");
+        for (wrong, expected) in [
+            (&["user.bytes=5/1m"][..], time),
+            (&["user.bytes=0"], count),
+            (&["user.bytes=many"], count),
+            (&["user.bytes=1", "user.bytes=2"], "each limit once, and user.bytes is there twice"),
+        ] {
+            let error = Raised::parse(wrong.iter().copied()).unwrap_err();
+            assert!(error.starts_with(expected), "{wrong:?}: {error}");
         }
     }
 

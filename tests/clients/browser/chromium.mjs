@@ -4,12 +4,17 @@
 // host than this one.
 
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 
 import { chromium } from 'playwright-core';
 
-import { DEADLINE_MS } from '../support/waiting.mjs';
+import { DEADLINE_MS, until, within } from '../support/waiting.mjs';
 
 /** No window, no sandbox (the tests may run as root), no GPU, and nothing that talks to its maker. */
 const FLAGS = [
@@ -20,10 +25,63 @@ const FLAGS = [
   '--disable-sync',
 ];
 
+function executable() {
+  assert.ok(process.env.CHROMIUM, 'CHROMIUM names the browser; `cargo xtask test` sets it');
+  return process.env.CHROMIUM;
+}
+
 /** Starts the browser that `CHROMIUM` names, with an empty profile. */
 export function launch() {
-  assert.ok(process.env.CHROMIUM, 'CHROMIUM names the browser; `cargo xtask test` sets it');
-  return chromium.launch({ executablePath: process.env.CHROMIUM, args: FLAGS, timeout: 3 * DEADLINE_MS });
+  return chromium.launch({ executablePath: executable(), args: FLAGS, timeout: 3 * DEADLINE_MS });
+}
+
+/**
+ * Starts it as people have it. Playwright switches the back-forward cache off, and has every page seen and focused; here pages
+ * are tabs of one window, of which one is seen.
+ */
+export async function launchOrdinary() {
+  const profile = mkdtempSync(join(tmpdir(), 'chromium-'));
+  const flags = [...FLAGS, '--headless', '--no-first-run', '--remote-debugging-port=0', `--user-data-dir=${profile}`];
+  const child = spawn(executable(), flags, { stdio: ['ignore', 'ignore', 'pipe'] });
+  const ended = once(child, 'exit');
+  process.once('exit', () => child.kill('SIGKILL'));
+  const address = new Promise((resolve) => {
+    createInterface({ input: child.stderr }).on('line', (line) => {
+      const [, found] = /^DevTools listening on (\S+)$/.exec(line) ?? [];
+      if (found) resolve(found);
+    });
+  });
+  const browser = await chromium.connectOverCDP(await within('the address of the browser', address), { noDefaults: true });
+  const [tabs] = browser.contexts();
+  return {
+    /** What a test takes for a context: the tabs that it opens, and no others. */
+    async newContext() {
+      const opened = [];
+      return {
+        async newPage() {
+          const page = await tabs.newPage();
+          opened.push(page);
+          return page;
+        },
+        close: () => Promise.all(opened.map((page) => page.close())),
+      };
+    },
+    async close() {
+      await browser.close();
+      child.kill('SIGKILL');
+      await ended;
+      // Processes that it has started outlive it by a moment, and still write.
+      await until('its profile is gone', () => {
+        try {
+          rmSync(profile, { recursive: true, force: true });
+          return true;
+        } catch (error) {
+          if (error.code === 'ENOTEMPTY') return false;
+          throw error;
+        }
+      });
+    },
+  };
 }
 
 /** A web server with one page; its origin is its own. */

@@ -42,6 +42,7 @@ export function createConnection(settings: Settings, registry: Registry): Connec
   const { environment } = settings;
   /** The link, whatever its stage. */
   let link: Link | undefined;
+  /** When it was let in; 0 before that. */
   let openedAt = 0;
   /** Names the attempt under way; what an earlier one brings is of no interest. */
   let run: object | undefined;
@@ -73,6 +74,7 @@ export function createConnection(settings: Settings, registry: Registry): Connec
   }
 
   function open(answer: string) {
+    openedAt = 0;
     const own = openLink(settings, answer, {
       opened({ connectionId, userId }) {
         fresh = false;
@@ -87,11 +89,11 @@ export function createConnection(settings: Settings, registry: Registry): Connec
     link = own;
   }
 
-  function ended({ isReached, isOpen, code, reason, hintMs }: Ending) {
+  function ended({ isReached, code, reason, hintMs }: Ending) {
     forget();
-    if (isOpen && Date.now() - openedAt >= STABLE_MS) failures = 0;
-    refusals = !isReached && code ? refusals + 1 : 0;
-    if (code === UNAUTHORIZED && !isOpen && !fresh) {
+    if (openedAt && Date.now() - openedAt >= STABLE_MS) failures = 0;
+    refusals = isReached ? 0 : refusals + 1;
+    if (code === UNAUTHORIZED && !openedAt && !fresh) {
       fresh = true;
       attempt();
     } else if (code >= 4500 && code <= 4999) {
@@ -148,7 +150,6 @@ export function createConnection(settings: Settings, registry: Registry): Connec
   function stop(code: number, reason: string) {
     run = undefined;
     clearTimeout(timer);
-    timer = undefined;
     unwatch?.();
     unwatch = undefined;
     link?.close();
@@ -165,7 +166,7 @@ export function createConnection(settings: Settings, registry: Registry): Connec
       if (unwatch) return;
       failures = refusals = 0;
       fresh = false;
-      unwatch = environment.watch(wake);
+      unwatch = environment.watch(wake, () => link?.end(0, "put away"));
       state.set({ status: "connecting" });
       attempt();
     },

@@ -18,14 +18,15 @@ export interface Link {
   request(frame: Action, answer: Answer): void;
   /** Asks whether the gateway is there; without an answer the link ends. */
   probe(): unknown;
+  /** Ends it, as if this had come from the other side. */
+  end(code: number, reason: string): void;
   /** Ends it without a word to `LinkEvents.ended`. */
   close(): void;
 }
 
 export interface Ending {
-  /** Whether a socket was made at all, and whether the gateway has let the client in over it. */
+  /** Whether a socket was made at all. */
   readonly isReached: boolean;
-  readonly isOpen: boolean;
   /** The close code; 0 when this side has lost patience. */
   readonly code: number;
   readonly reason: string;
@@ -54,7 +55,7 @@ const RESTLESS_MS = 1_000;
 /** Opens a socket. Throws what the platform throws when it can make none. */
 export function openLink({ url, WebSocket, timeoutMs, pingIntervalMs }: Settings, token: string, on: LinkEvents): Link {
   const socket = new WebSocket(url, ["roomcast.v1", `roomcast.bearer.${token}`]);
-  const awaiting = new Map<string, { answer: Answer; deadline: number }>();
+  const awaiting = new Map<string | undefined, { answer: Answer; deadline: number }>();
   let isReached = false;
   let limits: Limits | undefined;
   let requests = 0;
@@ -76,7 +77,7 @@ export function openLink({ url, WebSocket, timeoutMs, pingIntervalMs }: Settings
 
   function end(code: number, reason: string) {
     close();
-    on.ended({ isReached, isOpen: !!limits, code, reason, hintMs });
+    on.ended({ isReached, code, reason, hintMs });
   }
 
   /** Asks whether the gateway is there, which it can say in half the time that it has for anything else. */
@@ -102,7 +103,7 @@ export function openLink({ url, WebSocket, timeoutMs, pingIntervalMs }: Settings
   }
 
   function hear(message: ServerMessage) {
-    const { type, payload, replyTo = "" } = message as Reply;
+    const { type, payload, replyTo } = message as Reply;
     const asked = awaiting.get(replyTo);
     if (type === "connection.closing" || (type === "error" && !limits)) {
       ({ message: why, retryAfterMs: hintMs } = payload as Partial<ErrorPayload>);
@@ -144,6 +145,7 @@ export function openLink({ url, WebSocket, timeoutMs, pingIntervalMs }: Settings
       socket.send(JSON.stringify({ id, ...frame }));
     },
     probe: () => limits && heardAt + RESTLESS_MS < Date.now() && ping(),
+    end,
     close,
   };
 }

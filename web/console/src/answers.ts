@@ -35,6 +35,8 @@ export interface ConnectionInfo {
   readonly queueBytes: number;
   readonly connectedAt: string;
   readonly address: string;
+  /** What each write to it waits, in milliseconds; nothing at full speed. */
+  readonly delayMs?: number;
 }
 
 /** One of `GET /api/v1/rooms`. */

@@ -1,30 +1,11 @@
-/** A value that can be watched, as the SDK has them too, and the hook by which a view shows one. */
+/** The SDK's store, and the hooks by which a view shows one. */
 
-import type { Readable } from "@roomcast/client";
 import { useEffect, useState } from "preact/hooks";
 
-export type { Readable };
+// Not on the package's face, which has what an application needs; the console is built from the SDK's sources.
+import { createStore, type Readable, type Store } from "../../client/src/store.js";
 
-export interface Store<T> extends Readable<T> {
-  set(value: T): void;
-}
-
-export function createStore<T>(value: T): Store<T> {
-  const listeners = new Set<(value: T) => void>();
-  return {
-    get value() {
-      return value;
-    },
-    set(next) {
-      value = next;
-      for (const hear of [...listeners]) hear(value);
-    },
-    subscribe(hear) {
-      listeners.add(hear);
-      return () => void listeners.delete(hear);
-    },
-  };
-}
+export { createStore, type Readable, type Store };
 
 /** The store's value; the view is drawn again when it changes. */
 export function useStore<T>(store: Readable<T>): T {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 
 use super::SERVER_CPU;
-use crate::{Result, shell};
+use crate::{Result, npm, shell};
 
 /// Signs the tokens of a run. It protects nothing: the server listens on loopback for some seconds.
 const SECRET: &str = "a secret for benchmarks, of 32 bytes or more";
@@ -196,23 +196,14 @@ fn packages() -> Result<PathBuf> {
     folder_of("npm")
 }
 
-/// Installs what the peers on Node and Bun need, as their lock file names it, with their install scripts: Bun comes by one.
+/// Installs what the peers on Node and Bun need, as their lock file names it.
 fn install_packages() -> Result {
     let (from, to) = (shell::root().join("bench/peers"), packages()?);
     fs::create_dir_all(&to)?;
-    let lock = fs::read_to_string(from.join("package-lock.json"))?;
-    let stamp = to.join("node_modules/.installed-lock.json");
     for file in ["package.json", "package-lock.json", ".npmrc", "hono.js"] {
         fs::copy(from.join(file), to.join(file))?;
     }
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == lock) {
-        return Ok(());
-    }
-    let mut install =
-        shell::command("npm", ["ci", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]);
-    shell::run(install.current_dir(&to).env("npm_config_cache", shell::target()?.join("npm")))?;
-    fs::write(stamp, lock)?;
-    Ok(())
+    npm::install_in(&to)
 }
 
 /// The version that figures are of.

@@ -1,7 +1,7 @@
 //! `roomcast token mint`: a token, signed with the secret at hand.
 //!
-//! Owns the reading of grants on a command line. Stricter than the protocol, which ignores operations that it does not
-//! know: here they are misspelt.
+//! Owns the reading of grants and raised limits on a command line. Stricter than the protocol, which ignores operations and
+//! limits that it does not know: here they are misspelt.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use jiff::{Span, SpanRelativeTo};
 use roomcast_gateway::auth::Authenticator;
 use roomcast_gateway::clock::Clock;
+use roomcast_gateway::limits::Raised;
 use roomcast_protocol::{Grants, UserId};
 
 use crate::failure::Failure;
@@ -42,6 +43,17 @@ pub(super) fn command() -> Command {
                 ),
         )
         .arg(
+            Arg::new("limit")
+                .long("limit")
+                .value_name("LIMIT=COUNT")
+                .action(ArgAction::Append)
+                .value_parser(limit)
+                .help(
+                    "raises one of the gateway's LIMITS, such as user.publishes=6000 or connection.messages=1000, in the \
+                     time that the gateway's own has; may be repeated",
+                ),
+        )
+        .arg(
             Arg::new("ttl")
                 .long("ttl")
                 .value_name("TIME")
@@ -63,7 +75,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let ttl = matches.get_one::<Duration>("ttl").copied().unwrap_or_default();
     let token = Authenticator::new(&configuration.config, Clock::system())
         .map_err(|error| configuration.cannot_work(&error))?
-        .mint(user, email, grants(matches)?.as_ref(), ttl)
+        .mint(user, email, grants(matches)?.as_ref(), &limits(matches)?, ttl)
         .map_err(|error| Failure::other(format!("sign the token: {error}")))?;
     eprintln!("roomcast: signed with {source}");
     print(&token)
@@ -76,6 +88,16 @@ fn grants(matches: &ArgMatches) -> Result<Option<Grants>, Failure> {
         union.entry(pattern).or_default().extend(operations.iter().map(String::as_str));
     }
     Grants::parse(union).map(Some).map_err(|error| Failure::configuration(format!("use the grants: {error}")))
+}
+
+fn limits(matches: &ArgMatches) -> Result<Raised, Failure> {
+    let given = matches.get_many::<String>("limit").into_iter().flatten();
+    let raised = Raised::parse(given.map(String::as_str));
+    raised.map_err(|expected| Failure::configuration(format!("use the limits: expected {expected}")))
+}
+
+fn limit(text: &str) -> Result<String, String> {
+    Raised::parse([text]).map(|_| text.into()).map_err(|expected| format!("expected {expected}"))
 }
 
 fn grant(text: &str) -> Result<Grant, String> {

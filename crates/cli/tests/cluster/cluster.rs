@@ -10,6 +10,7 @@ use roomcast_client::Publisher;
 use roomcast_client::protocol::{Grants, UserId};
 use roomcast_gateway::auth::Authenticator;
 use roomcast_gateway::clock::Clock;
+use roomcast_gateway::limits::Raised;
 use roomcast_gateway::{Config, Secret};
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -155,5 +156,8 @@ pub(crate) fn token(user: &str, operation: &str) -> String {
     let grants = Grants::parse([("*", [operation])]).unwrap();
     let user: UserId = user.parse().unwrap();
     let hour = Duration::from_secs(3600);
-    Authenticator::new(&config, Clock::system()).unwrap().mint(&user, None, Some(&grants), hour).unwrap()
+    Authenticator::new(&config, Clock::system())
+        .unwrap()
+        .mint(&user, None, Some(&grants), &Raised::default(), hour)
+        .unwrap()
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use roomcast_gateway::auth::Authenticator;
 use roomcast_gateway::clock::Clock;
+use roomcast_gateway::limits::Raised;
 use roomcast_gateway::{Config, Secret};
 use tokio::task::block_in_place;
 
@@ -97,5 +98,5 @@ pub(crate) fn token(user: &str) -> String {
     let authenticator = Authenticator::new(&config, Clock::system()).unwrap();
     let grants = serde_json::from_str(r#"{"*":["subscribe","publish","history"]}"#).unwrap();
     let hour = Duration::from_secs(3600);
-    authenticator.mint(&user.parse().unwrap(), None, Some(&grants), hour).unwrap()
+    authenticator.mint(&user.parse().unwrap(), None, Some(&grants), &Raised::default(), hour).unwrap()
 }

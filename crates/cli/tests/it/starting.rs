@@ -21,6 +21,25 @@ fn without_a_command_the_first_line_names_the_port_and_a_token_follows() {
 }
 
 #[test]
+fn dev_names_the_consoles_address_where_there_is_a_console() {
+    let directory = Directory::new();
+    let gateway = RunningGateway::dev(&directory);
+    assert_eq!(gateway.process.line("console"), format!("console at http://{}/console/", gateway.address));
+    let page = gateway.http("GET /console/ HTTP/1.1", "");
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("<title>Roomcast console"), "{page}");
+
+    let started =
+        |name: &str, value: &str| Running::start(directory.roomcast(&["dev"]).env("PORT", "0").env(name, value));
+    let apart = started("ADMIN_ADDR", "127.0.0.1:0");
+    let public = apart.first_line().replace("roomcast listening on ", "");
+    let console = apart.line("console at ");
+    assert!(console.starts_with("console at http://127.0.0.1:") && !console.contains(&public), "{console}");
+    let without = started("CONSOLE", "off");
+    without.line("curl ");
+    assert!(!without.stdout().contains("console"), "{}", without.stdout());
+}
+
+#[test]
 fn serve_has_the_same_first_line_and_nothing_more() {
     let directory = Directory::new();
     let gateway = RunningGateway::serve(&directory);

@@ -76,6 +76,34 @@ fn a_decision_is_explained_by_the_grant_that_makes_it() {
 }
 
 #[test]
+fn a_minted_token_raises_limits_of_the_gateway() {
+    let directory = Directory::new();
+    let mint = |more: &[&str]| {
+        let arguments = [&["token", "mint", "--user", "u1", "--grant", "*=publish"], more].concat();
+        let minted = run(directory.roomcast(&arguments).env("JWT_SECRET", SECRET));
+        assert_eq!(minted.code, Some(0), "{}", minted.stderr);
+        minted.stdout
+    };
+    let raises = ["--limit", "user.publishes=3", "--limit", "connection.messages=500"];
+    let (raised, plain) = (mint(&raises), mint(&[]));
+    let inspected = run(directory.roomcast(&["token", "inspect", &raised]).env("JWT_SECRET", SECRET)).stdout;
+    assert!(inspected.contains(r#""user.publishes": 3"#) && inspected.contains("accepted"), "{inspected}");
+    let inspected = run(directory.roomcast(&["token", "inspect", &plain]).env("JWT_SECRET", SECRET)).stdout;
+    assert!(!inspected.contains("limits"), "{inspected}");
+
+    let mut serve = directory.roomcast(&["serve"]);
+    let gateway = RunningGateway::start(serve.env("JWT_SECRET", SECRET).env("LIMITS", "user.publishes=1/1h"));
+    let event = r#"{"type":"custom.event","payload":1,"rooms":["team:a"]}"#;
+    let publish = |token: &str| {
+        let answer = gateway.http(&format!("POST /api/v1/events HTTP/1.1\r\nAuthorization: Bearer {token}"), event);
+        answer.split(' ').nth(1).unwrap_or_default().to_owned()
+    };
+    assert_eq!([publish(&plain), publish(&plain)], ["200", "429"]);
+    // The same user, of whom one is used up already.
+    assert_eq!([publish(&raised), publish(&raised), publish(&raised)], ["200", "200", "429"]);
+}
+
+#[test]
 fn without_any_secret_nothing_is_minted() {
     let directory = Directory::new();
     let said = run(&mut directory.roomcast(&["token", "mint", "--user", "u1"]));
@@ -94,9 +122,17 @@ fn a_running_dev_gateway_accepts_what_is_minted_beside_it() {
 }
 
 #[test]
-fn misspelt_grants_and_times_are_wrong_usage() {
+fn misspelt_grants_limits_and_times_are_wrong_usage() {
     let directory = Directory::new();
-    for wrong in [["--grant", "team:*=subscrib"], ["--grant", "teams"], ["--ttl", "soon"], ["--user", "no user"]] {
+    for wrong in [
+        &["--grant", "team:*=subscrib"][..],
+        &["--grant", "teams"],
+        &["--limit", "user.flights=5"],
+        &["--limit", "user.publishes=5/1m"],
+        &["--limit", "user.bytes=5", "--limit", "user.bytes=6"],
+        &["--ttl", "soon"],
+        &["--user", "no user"],
+    ] {
         let said = run(directory.roomcast(&["token", "mint", "--user", "u1"]).args(wrong).env("JWT_SECRET", SECRET));
         assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""), "{wrong:?}");
     }

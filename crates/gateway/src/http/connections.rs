@@ -46,6 +46,9 @@ struct Listed {
     connected_at: Option<Timestamp>,
     /// Where its client is, as far as the gateway believes it.
     address: String,
+    /// What each write to it waits, in milliseconds, where a developer has slowed it down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delay_ms: Option<u128>,
 }
 
 /// Which connections are wanted.
@@ -111,6 +114,7 @@ impl Listed {
             queue_bytes: handle.outbox.bytes(),
             connected_at: handle.id.began_at().and_then(|at| Timestamp::from_millis(at).ok()),
             address: handle.address.to_string(),
+            delay_ms: node.slowed.delay(&handle.outbox).map(|delay| delay.as_millis()),
         }
     }
 }

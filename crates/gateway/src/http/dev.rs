@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::events::{object, read_body};
 use super::problem::Problem;
 use super::{origin_of, respond};
+use crate::limits::Raised;
 use crate::node::Node;
 use crate::origin;
 
@@ -48,7 +49,8 @@ async fn mint(node: &Node, request: Request) -> Result<Response, Problem> {
     let body = read_body(request).await?;
     let wanted: Wanted = object(&body)?;
     let ttl = wanted.expires_in.map_or(TTL, Duration::from_secs);
-    let minted = node.authenticator().mint(&wanted.user_id, wanted.email.as_deref(), wanted.grants.as_ref(), ttl);
+    let (email, grants) = (wanted.email.as_deref(), wanted.grants.as_ref());
+    let minted = node.authenticator().mint(&wanted.user_id, email, grants, &Raised::default(), ttl);
     let token =
         minted.map_err(|_| Problem::of(ErrorPayload::new(ErrorCode::UnknownError, "the token could not be signed")))?;
     Ok(Json(Token { token }).into_response())

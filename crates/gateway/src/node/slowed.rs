@@ -1,7 +1,7 @@
 //! Slowed: connections that a developer has slowed down, to see what a slow reader does.
 //!
-//! Owns how long each of their writes waits. Only the task of such a connection looks here; the list is empty in `serve`, and
-//! whoever delivers never sees it.
+//! Owns how long each of their writes waits. Only the task of such a connection looks here, and whoever lists connections; the
+//! list is empty in `serve`, and whoever delivers never sees it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -51,6 +51,11 @@ impl Slowed {
         Ok(())
     }
 
+    /// How long each write of the connection waits; `None` at full speed.
+    pub(crate) fn delay(&self, outbox: &Arc<Outbox>) -> Option<Duration> {
+        self.lock().iter().find(|entry| entry.is_of(outbox)).map(|entry| entry.delay)
+    }
+
     /// For the task of a connection whose write waits: has it woken when it is time, or lets it through.
     pub(crate) fn pace(&self, outbox: &Arc<Outbox>, wheel: &Wheel) {
         let (mut entries, now) = (self.lock(), Instant::now());
@@ -98,7 +103,9 @@ mod tests {
         assert_eq!(slowed.set(&outboxes[0], delay), Ok(()));
         outboxes.remove(0);
         assert_eq!(slowed.set(&outboxes[MOST - 1], delay), Ok(()));
+        assert_eq!(slowed.delay(&outboxes[0]), Some(delay));
         assert_eq!(slowed.set(&outboxes[0], Duration::ZERO), Ok(()));
+        assert_eq!(slowed.delay(&outboxes[0]), None);
         assert_eq!(slowed.lock().len(), MOST - 1);
     }
 }

@@ -181,6 +181,28 @@ async fn a_bare_socket_is_slowed_down_and_restored_without_loss_or_disorder() {
 }
 
 #[tokio::test]
+async fn the_list_says_who_is_slow_and_by_how_much() {
+    let gateway = crate::harness::start(dev());
+    let ((_anna, id), (_ben, other)) = (join(&gateway, "anna").await, join(&gateway, "ben").await);
+    let delays = async || {
+        let (_, page) = as_admin(&gateway, "GET", "/api/v1/connections", Value::Null).await;
+        let of = |id: &str| {
+            let found = page["connections"].as_array().unwrap().iter().find(|one| one["connectionId"] == id);
+            found.unwrap().get("delayMs").cloned()
+        };
+        (of(&id), of(&other))
+    };
+    assert_eq!(delays().await, (None, None));
+    slow(&gateway, &id, 1500).await;
+    assert_eq!(delays().await, (Some(json!(1500)), None));
+    slow(&gateway, &id, 60_000).await;
+    slow(&gateway, &other, 1).await;
+    assert_eq!(delays().await, (Some(json!(60_000)), Some(json!(1))));
+    slow(&gateway, &id, 0).await;
+    assert_eq!(delays().await, (None, Some(json!(1))));
+}
+
+#[tokio::test]
 async fn a_delay_is_a_number_of_milliseconds_up_to_a_minute() {
     let gateway = crate::harness::start(dev());
     let (mut client, id) = join(&gateway, "anna").await;

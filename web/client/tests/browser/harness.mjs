@@ -23,9 +23,9 @@ export async function script(name, options = {}) {
 
 /** A browser, a site, and a gateway that allows it. */
 export class Harness {
-  static async start(settings = {}) {
+  static async start(settings = {}, browser = launch()) {
     const harness = new Harness();
-    [harness.browser, harness.site] = await Promise.all([launch(), Site.open()]);
+    [harness.browser, harness.site] = await Promise.all([browser, Site.open()]);
     harness.settings = {
       FRONTEND_URL: harness.site.origin,
       ROOM_ACCESS: 'open',

@@ -113,6 +113,17 @@ test("waking tries at once, but not more often than once in a second", async () 
   expect(bench.sockets.length).toBe(before + 1);
 });
 
+test("a platform that gives no code for what could not be connected tells refusals too", async () => {
+  const bench = new Bench();
+  bench.client.connect();
+  await settled();
+  // As Deno does.
+  bench.socket.drop(0);
+  await tried(bench, 2);
+  bench.socket.drop(0);
+  expect(bench.client.state).toMatchObject({ status: "reconnecting", attempt: 2, refused: true });
+});
+
 test("refusals before a socket opens are told from the second on, and never end the client", async () => {
   const bench = new Bench();
   bench.client.connect();
@@ -190,6 +201,32 @@ test("waking asks an open connection, but not one that has just spoken", async (
   expect(socket.sent).toEqual([{ type: "ping" }]);
   await pass(5_000);
   expect(bench.client.state.status).toBe("reconnecting");
+});
+
+test("whoever is put away leaves the gateway at once, and comes back when it is looked at", async () => {
+  const bench = new Bench();
+  const socket = await bench.open();
+  bench.leave!();
+  expect([socket.closed, socket.onclose]).toEqual([1000, null]);
+  expect(bench.client.state).toMatchObject({ status: "reconnecting", attempt: 1, refused: false, reason: "put away" });
+  // Nothing runs meanwhile, so the timer is late when somebody looks.
+  vi.setSystemTime(Date.now() + 600_000);
+  bench.wake!();
+  await pass(0);
+  expect(bench.sockets.length).toBe(2);
+  bench.socket.accept();
+  expect(bench.client.state.status).toBe("open");
+});
+
+test("whoever is put away without a connection has none to leave", async () => {
+  const bench = new Bench();
+  bench.client.connect();
+  bench.leave!();
+  await settled();
+  bench.socket.drop();
+  bench.leave!();
+  expect(bench.client.state).toMatchObject({ status: "reconnecting", attempt: 1, reason: "connection lost" });
+  expect(bench.sockets.length).toBe(1);
 });
 
 test("without a network the state says so, tries all the same, and the way back is short", async () => {

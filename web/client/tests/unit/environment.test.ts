@@ -10,14 +10,20 @@ test("a page's news of its network and of whoever looks are heard until they are
   const page = new EventTarget();
   vi.stubGlobal("addEventListener", page.addEventListener.bind(page));
   let heard = 0;
-  const off = surroundings.watch(() => heard++);
+  let left = 0;
+  const off = surroundings.watch(
+    () => heard++,
+    () => left++,
+  );
   const names = ["online", "offline", "pageshow", "focus", "visibilitychange"];
   for (const name of names) page.dispatchEvent(new Event(name));
   page.dispatchEvent(new Event("scroll"));
-  expect(heard).toBe(names.length);
+  expect([heard, left]).toEqual([names.length, 0]);
+  page.dispatchEvent(new Event("pagehide"));
+  expect([heard, left]).toEqual([names.length, 1]);
   off();
-  for (const name of names) page.dispatchEvent(new Event(name));
-  expect(heard).toBe(names.length);
+  for (const name of [...names, "pagehide"]) page.dispatchEvent(new Event(name));
+  expect([heard, left]).toEqual([names.length, 1]);
 });
 
 test("there may be a network unless the browser is certain that there is none", () => {
@@ -29,5 +35,8 @@ test("there may be a network unless the browser is certain that there is none", 
 
 test("without a page nothing is heard and nothing is missed", () => {
   vi.stubGlobal("addEventListener", undefined);
-  surroundings.watch(() => {})();
+  surroundings.watch(
+    () => {},
+    () => {},
+  )();
 });

@@ -75,6 +75,7 @@ export class Bench {
   readonly client: Client;
   isOnline = true;
   wake: (() => void) | undefined;
+  leave: (() => void) | undefined;
   /** What the provider does. */
   token: (fresh: boolean) => string | Promise<string> = () => `token-${this.tokenRequests.length}`;
 
@@ -94,9 +95,9 @@ export class Bench {
       } as unknown as NonNullable<ClientOptions["WebSocket"]>,
       environment: {
         isOnline: () => bench.isOnline,
-        watch: (listener) => {
-          bench.wake = listener;
-          return () => (bench.wake = undefined);
+        watch: (look, leave) => {
+          [bench.wake, bench.leave] = [look, leave];
+          return () => (bench.wake = bench.leave = undefined);
         },
       },
       ...options,

@@ -144,14 +144,15 @@ interface RowProps {
   readonly delayMs: number;
 }
 
-function Row({ console, connection: { connectionId, userId, rooms, queueBytes, connectedAt, address }, act, delayMs }: RowProps) {
+function Row({ console, connection: { connectionId, userId, rooms, queueBytes, connectedAt, address, delayMs: slowedMs }, act, delayMs }: RowProps) {
   const now = useSeconds();
   const isOwn = console.sessions.value.some(({ state: { value } }) => value.status === "open" && value.connectionId === connectionId);
   const id = encodeURIComponent(connectionId);
   return (
     <tr>
       <td>
-        <strong>{userId ?? <span class="quiet">nobody yet</span>}</strong> {isOwn && <span class="badge">this page</span>}
+        <strong>{userId ?? <span class="quiet">nobody yet</span>}</strong> {isOwn && <span class="badge">this page</span>}{" "}
+        {slowedMs !== undefined && <span class="badge slow">slow, {slowedMs} ms</span>}
         <div class="mono quiet tiny">{connectionId}</div>
       </td>
       <td data-label="Rooms" class="mono">
