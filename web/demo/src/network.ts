@@ -62,10 +62,11 @@ export function createNetwork(): Network {
     WebSocket: Socket as unknown as WebSocketConstructor,
     environment: {
       isOnline: () => !downUntil && navigator.onLine,
-      watch(listener) {
+      watch(look, leave) {
         const watching = new AbortController();
-        for (const name of EVENTS) addEventListener(name, listener, watching);
-        const off = subscribe(listener);
+        addEventListener("pagehide", leave, watching);
+        for (const name of EVENTS) addEventListener(name, look, watching);
+        const off = subscribe(look);
         return () => {
           watching.abort();
           off();
