@@ -4,6 +4,9 @@
 //! the SDK knows a WebSocket type. It never waits for a slow peer: sending puts into a bounded queue, which is written
 //! while reading.
 
+#[cfg(feature = "testing")]
+pub(crate) mod served;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
