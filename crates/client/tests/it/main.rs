@@ -4,6 +4,7 @@
 mod batching;
 mod connection;
 mod deliveries;
+mod fake;
 mod gateway;
 mod http;
 mod presence;
@@ -15,5 +16,6 @@ mod recovery;
 mod repeating;
 mod resuming;
 mod rooms;
+mod scenarios;
 mod scripted;
 mod secure;
