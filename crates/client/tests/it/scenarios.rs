@@ -89,6 +89,7 @@ scenarios! {
         users_see_each_other_come_change_and_leave,
         a_reconnection_is_not_noticed_by_the_others,
         who_does_not_come_back_is_gone_after_a_while,
+        who_leaves_before_closing_is_gone_at_once,
         presence_that_is_not_granted_is_denied_and_the_room_is_not,
         typing_reaches_the_others_and_ends_when_it_is_said,
         typing_ends_by_itself,

@@ -4,7 +4,7 @@ use roomcast_client::protocol::Room;
 use roomcast_client::{Client, Join, Subscription};
 use serde_json::{Value, json};
 
-use super::stage::{Stage, deleted, issue, refused, take, team, until_away, who};
+use super::stage::{Stage, deleted, issue, refused, take, take_sorted, team, until_away, who};
 
 async fn present(client: &Client, data: Value) -> Subscription {
     client.subscribe_with([Join::new(team()).presence_with(data)]).await.unwrap()
@@ -54,6 +54,20 @@ pub(super) async fn who_does_not_come_back_is_gone_after_a_while(stage: &Stage) 
     stage.publish(deleted("1", [team()])).await;
     // First the event: the user was still waited for.
     assert_eq!(take(&mut anns, 2).await, ["1", "- bob"]);
+}
+
+pub(super) async fn who_leaves_before_closing_is_gone_at_once(stage: &Stage) {
+    let (ann, bob) = (stage.client(&who("ann")).await, stage.client(&who("bob")).await);
+    let mut anns = present(&ann, Value::Null).await;
+    let bobs = present(&bob, Value::Null).await;
+    assert_eq!(take(&mut anns, 2).await, ["there: ann", "+ bob"]);
+    drop(bobs);
+    bob.close().await;
+    stage.until_count(&team(), 1).await;
+    let carol = stage.client(&who("carol")).await;
+    let mut carols = present(&carol, Value::Null).await;
+    assert_eq!(take(&mut carols, 1).await, ["there: ann, carol"], "nobody is waited for");
+    assert_eq!(take_sorted(&mut anns, 2).await, ["+ carol", "- bob"]);
 }
 
 pub(super) async fn presence_that_is_not_granted_is_denied_and_the_room_is_not(stage: &Stage) {
