@@ -4,6 +4,7 @@
 mod batching;
 mod connection;
 mod deliveries;
+mod documents;
 mod fake;
 mod gateway;
 mod http;
