@@ -46,9 +46,12 @@ impl Identity {
     ///
     /// # Panics
     /// When it is no user id: 1 to 128 letters, digits or `_ . @ | ~ -`.
+    #[track_caller]
     pub fn of(user: &str) -> Self {
-        let user = user.parse().unwrap_or_else(|error| panic!("{user:?}: {error}"));
-        Self { user, email: None, grants: None, lifetime_ms: millis(LIFETIME) }
+        match user.parse() {
+            Ok(user) => Self { user, email: None, grants: None, lifetime_ms: millis(LIFETIME) },
+            Err(error) => panic!("{user:?}: {error}"),
+        }
     }
 
     /// The same user, who may do this in rooms of this pattern: a room, `kind:*` or `*`. A token with grants opens what they
@@ -62,6 +65,7 @@ impl Identity {
     /// # Panics
     /// When it is no pattern, or something is no operation: `subscribe`, `history`, `presence`, `publish`, `publish:<type>`,
     /// `admin` or `*`.
+    #[track_caller]
     pub fn grant(mut self, pattern: &str, operations: &[&str]) -> Self {
         if let Err(error) = Grants::parse([(pattern, operations)]) {
             panic!("{error}");
@@ -118,6 +122,7 @@ impl Identity {
 }
 
 impl From<&str> for Identity {
+    #[track_caller]
     fn from(user: &str) -> Self {
         Self::of(user)
     }
