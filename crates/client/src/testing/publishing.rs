@@ -25,6 +25,7 @@ const MOST_PUBLICATIONS: usize = 10_000;
 impl World {
     /// Events of the room were lost: its stream is made anew, and whoever is in it is told.
     pub(super) fn gap(&mut self, room: &Room) {
+        self.make_place(room);
         let position = self.streams.lose(room);
         let members: Vec<SessionId> = self
             .sessions
