@@ -26,7 +26,10 @@ pub(crate) fn run() -> Result {
     report.step("tidy", tidy::run);
     report.step("codegen", codegen::check);
     report.step("doc", || {
-        shell::run(shell::cargo(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
+        shell::run(
+            shell::cargo(["doc", "--workspace", "--no-deps", "--features", "roomcast-client/testing"])
+                .env("RUSTDOCFLAGS", "-D warnings"),
+        )
     });
     test::parts(&mut report, test::Part::value_variants());
     report.step("instructions", instructions::run);

@@ -136,6 +136,9 @@ impl Driver {
                 Ok(failure)
             }
             Err(ending) => {
+                // Subscriptions that were dropped just before the close.
+                self.demand.depart(self.departures.take());
+                link.leave_before_goodbye(&mut self.demand.registry);
                 link.end(&mut self.demand, &Error::closed(ending.code, &ending.reason)).close().await;
                 Err(ending)
             }

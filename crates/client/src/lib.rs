@@ -94,6 +94,9 @@
 //! subscription are dropped, on [`Client::close`], and when the gateway says to stay away. A [`Publisher`] has one while
 //! there is something to send, and none behind its last clone. Nothing else is spawned.
 //!
+//! **Tests.** The feature `testing` brings `roomcast_client::testing`: a fake gateway for an application's own tests, in
+//! memory and driven by a script, over which tokio's time may be paused.
+//!
 //! **Time.** What waits for the gateway has a deadline, and every queue a bound; the defaults stand in [`options`].
 
 mod backoff;
@@ -111,6 +114,8 @@ mod publisher;
 mod registry;
 mod state;
 mod subscription;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod token;
 mod transport;
 

@@ -10,6 +10,7 @@ mod line;
 mod sender;
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ use crate::options::{
     required_token,
 };
 use crate::token::{TokenError, TokenSource};
+use crate::transport::{ByteStream, Dial};
 use crate::{Error, ErrorKind, new_event_id};
 use call::{Answer, Call, Content, Limits};
 use exchange::Exchange;
@@ -85,6 +87,7 @@ struct Shared {
 pub struct PublisherBuilder {
     url: String,
     token: Option<TokenSource>,
+    dial: Option<Dial>,
     tls: Tls,
     limits: Limits,
 }
@@ -98,7 +101,7 @@ impl Publisher {
             total_timeout: PUBLISH_TIMEOUT,
             first_retry: FIRST_RETRY,
         };
-        PublisherBuilder { url: url.into(), token: None, tls: Tls::default(), limits }
+        PublisherBuilder { url: url.into(), token: None, dial: None, tls: Tls::default(), limits }
     }
 
     /// Publishes up to 1000 events by one request of their own, in their order. Each has its own outcome; a failed one does not
@@ -211,6 +214,18 @@ impl PublisherBuilder {
         self
     }
 
+    /// Opens the byte streams of requests by this function instead of TCP (and TLS): a proxy, a tunnel, a pipe in a test.
+    /// The URL then only names the host and the path.
+    pub fn dial<F, T, S>(mut self, dial: F) -> Self
+    where
+        F: Fn() -> T + Send + Sync + 'static,
+        T: Future<Output = io::Result<S>> + Send + 'static,
+        S: ByteStream + 'static,
+    {
+        self.dial = Some(Dial::custom(dial));
+        self
+    }
+
     /// How long one attempt may take; [`REQUEST_TIMEOUT`].
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.limits.request_timeout = timeout;
@@ -245,8 +260,11 @@ impl PublisherBuilder {
         check_duration("request_timeout", self.limits.request_timeout)?;
         check_duration("total_timeout", self.limits.total_timeout)?;
         check_duration("first_retry", self.limits.first_retry)?;
-        let connector = self.tls.connector(CONNECT_TIMEOUT.min(self.limits.request_timeout))?;
-        let exchange = Arc::new(Exchange::new(&url, required_token(self.token)?, connector)?);
+        let dial = match self.dial {
+            Some(dial) => dial,
+            None => Dial::network(self.tls.connector(CONNECT_TIMEOUT.min(self.limits.request_timeout))?, &url)?,
+        };
+        let exchange = Arc::new(Exchange::new(&url, required_token(self.token)?, dial)?);
         let (line, handles) = (Arc::new(Line::new()), watch::Sender::new(()));
         Ok(Publisher { shared: Arc::new(Shared { line, exchange, limits: self.limits, handles }) })
     }

@@ -4,6 +4,9 @@
 //! the SDK knows a WebSocket type. It never waits for a slow peer: sending puts into a bounded queue, which is written
 //! while reading.
 
+#[cfg(feature = "testing")]
+pub(crate) mod served;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
@@ -16,6 +19,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL, USER_AGENT};
 use http::{HeaderValue, StatusCode, Uri};
+use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use roomcast_protocol::{CloseCode, Request, SUBPROTOCOL, ServerMessage};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -55,7 +59,14 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
 
 type Dialled = Pin<Box<dyn Future<Output = Result<Box<dyn ByteStream>, Error>> + Send>>;
 
-/// Opens the byte stream of a connection.
+/// Of the stream itself a connection pool has to know nothing.
+impl Connection for Box<dyn ByteStream> {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+/// Opens the byte stream of a connection, for a WebSocket or for HTTP.
 #[derive(Clone)]
 pub(crate) struct Dial(Arc<dyn Fn() -> Dialled + Send + Sync>);
 
@@ -72,11 +83,13 @@ impl Dial {
         }))
     }
 
-    /// Over TCP, with TLS for `wss`.
+    /// Over TCP, with TLS for `wss` and `https`.
     pub(crate) fn network(connector: Connector, url: &Uri) -> Result<Self, Error> {
         let mut parts = url.clone().into_parts();
-        let scheme = if url.scheme_str() == Some("wss") { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP };
-        parts.scheme = Some(scheme);
+        parts.scheme = Some(match url.scheme_str() {
+            Some("wss" | "https") => http::uri::Scheme::HTTPS,
+            _ => http::uri::Scheme::HTTP,
+        });
         let target = Uri::from_parts(parts).map_err(|error| Error::options(format!("use the url: {error}")))?;
         Ok(Self(Arc::new(move || {
             let (mut connector, target) = (connector.clone(), target.clone());
@@ -85,6 +98,22 @@ impl Dial {
                 connector.call(target).await.map(|stream| boxed(TokioIo::new(stream))).map_err(cannot_connect)
             })
         })))
+    }
+}
+
+/// What it connects to is decided already: a handle has one URL.
+impl Service<Uri> for Dial {
+    type Response = TokioIo<Box<dyn ByteStream>>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let stream = (self.0)();
+        Box::pin(async move { stream.await.map(TokioIo::new) })
     }
 }
 

@@ -3,9 +3,10 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { posix } from 'node:path';
+import { tmpdir } from 'node:os';
+import { join, posix } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
@@ -17,6 +18,8 @@ const readme = new Page('README.md');
 const protocol = new Page('docs/protocol.md');
 const operations = new Page('docs/operations.md');
 const architecture = new Page('ARCHITECTURE.md');
+const rust = new Page('docs/rust.md');
+const testing = new Page('docs/testing.md');
 
 const git = (...parameters) =>
   execFileSync('git', ['-c', 'safe.directory=*', ...parameters], { cwd: fileURLToPath(root), encoding: 'utf8' }).trim().split('\n');
@@ -235,6 +238,71 @@ test('close codes that are said to be never sent are not in the gateway', () => 
   const violation = read('crates/websocket/src/violation.rs');
   const sent = (number) => sources.some((source) => source.includes(`CloseCode::${names[number]}`)) || violation.includes(`=> ${number},`);
   assert.deepEqual(Object.keys(names).filter((number) => !sent(number) && number !== '1000').sort(), later.toSorted());
+});
+
+test('the programs of the pages about Rust are those that the tests of the client compile and run', () => {
+  const source = read('crates/client/tests/it/documents.rs');
+  const programs = [...source.matchAll(/^mod \w+ \{\n([\s\S]*?)^\}$/gm)].map(([, program]) => program.replace(/^ {4}/gm, ''));
+  assert.deepEqual([...rust.takeAll('rust'), ...testing.takeAll('rust')].map(({ text }) => text), programs);
+});
+
+test('Cargo takes what the page about Rust says, and the fake gateway with it for tests only', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'rust-page-'));
+  try {
+    // A clone beside the application, as the page has it.
+    symlinkSync(fileURLToPath(root), join(folder, 'roomcast'));
+    const application = join(folder, 'application');
+    mkdirSync(join(application, 'src'), { recursive: true });
+    const head = '[workspace]\n\n[package]\nname = "application"\nversion = "0.1.0"\nedition = "2024"\n\n';
+    writeFileSync(join(application, 'Cargo.toml'), head + rust.take('toml'));
+    writeFileSync(join(application, 'src/main.rs'), 'fn main() {}\n');
+    writeFileSync(join(application, 'Cargo.lock'), read('Cargo.lock'));
+    const features = (edges) => {
+      const parameters = ['tree', '--offline', '--quiet', '--edges', edges, '--package', 'roomcast-client', '--depth', '0', '--format', '{p} with {f}'];
+      return /^roomcast-client \S+ \S+ with (.*)$/m.exec(execFileSync('cargo', parameters, { cwd: application, encoding: 'utf8' }))?.[1];
+    };
+    assert.equal(features('normal'), '');
+    assert.equal(features('normal,dev'), 'testing');
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  rust.assertAllTaken();
+});
+
+/** The names of an enum's variants. */
+const variants = (path, name) => {
+  const [, body] = new RegExp(`^pub enum ${name} \\{\n([\\s\\S]*?)^\\}$`, 'm').exec(read(path)) ?? assert.fail(name);
+  return [...body.matchAll(/^ {4}([A-Z]\w*)\b/gm)].map(([, variant]) => variant);
+};
+
+test('the tables of the page about Rust name every delivery, every kind of error and every default', () => {
+  const shown = rust.table('| delivery | meaning |').flatMap(([names]) => codes(names));
+  assert.deepEqual(shown.toSorted(), variants('crates/client/src/subscription.rs', 'Delivery').toSorted());
+  const kinds = rust.table('| kind | meaning |').map(([name]) => code(name));
+  assert.deepEqual(kinds, variants('crates/client/src/error.rs', 'ErrorKind'));
+  const source = read('crates/client/src/options.rs');
+  const builders = source + read('crates/client/src/publisher.rs');
+  const units = { secs: 's', millis: 'ms' };
+  const value = (name) => {
+    const [, duration] = new RegExp(`^pub const ${name}: \\w+ = (.+);$`, 'm').exec(source) ?? assert.fail(name);
+    const [, unit, count] = /^Duration::from_(\w+)\((\d+)\)$/.exec(duration) ?? [];
+    return unit ? `${count} ${units[unit]}` : duration;
+  };
+  for (const [option, defaults] of rust.table('| option | default | meaning |')) {
+    assert.match(builders, new RegExp(`pub fn ${code(option)}\\(mut self`), option);
+    const said = [...defaults.matchAll(/`(\w+)` \(([^)]+)\)/g)].map(([, name, shown]) => [name, shown]);
+    assert.ok(said.length > 0, option);
+    for (const [name, shown] of said) assert.equal(shown, value(name), name);
+  }
+});
+
+test('the page about tests names every call of the Rust fake gateway', () => {
+  const sources = ['testing', 'testing/script', 'testing/connections', 'testing/identity', 'testing/builder'].map((name) => read(`crates/client/src/${name}.rs`));
+  const calls = sources.flatMap((source) => [...source.matchAll(/^ {4}pub (?:async )?fn (\w+)/gm)].map(([, name]) => name));
+  const usual = ['new', 'build', 'all'];
+  const part = testing.text.slice(testing.text.indexOf('## In Rust'));
+  assert.ok(calls.length > 40);
+  assert.deepEqual(calls.filter((name) => !usual.includes(name) && !new RegExp(`\\b${name}\\b`).test(part)), []);
 });
 
 test('every path of the architecture exists, and every module of the gateway is on its map', () => {

@@ -18,8 +18,8 @@ use roomcast_protocol::server::ErrorPayload;
 use tokio::time::timeout;
 
 use crate::backoff::retry_after;
-use crate::connector::Connector;
 use crate::token::{Token, TokenSource};
+use crate::transport::Dial;
 use crate::{Error, ErrorKind};
 
 /// The answer to the largest batch, with the longest ids and many rooms, stays below.
@@ -33,7 +33,7 @@ const PATH: &str = "/api/v1/events";
 
 /// The HTTP half of a publisher.
 pub(super) struct Exchange {
-    http: Client<Connector, Full<Bytes>>,
+    http: Client<Dial, Full<Bytes>>,
     url: String,
     tokens: TokenSource,
     /// The last token that the provider gave, until it is refused.
@@ -59,14 +59,14 @@ pub(super) enum Next {
 }
 
 impl Exchange {
-    pub(super) fn new(url: &Uri, tokens: TokenSource, connector: Connector) -> Result<Self, Error> {
+    pub(super) fn new(url: &Uri, tokens: TokenSource, dial: Dial) -> Result<Self, Error> {
         if url.query().is_some() {
             return Err(Error::options("use the url: a query has no meaning here"));
         }
         let http = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(KEEP_IDLE)
             .pool_timer(TokioTimer::new())
-            .build(connector);
+            .build(dial);
         let url = format!("{}{PATH}", url.to_string().trim_end_matches('/'));
         Ok(Self { http, url, tokens, token: Mutex::default() })
     }

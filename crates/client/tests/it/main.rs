@@ -4,6 +4,8 @@
 mod batching;
 mod connection;
 mod deliveries;
+mod documents;
+mod fake;
 mod gateway;
 mod http;
 mod presence;
@@ -15,5 +17,6 @@ mod recovery;
 mod repeating;
 mod resuming;
 mod rooms;
+mod scenarios;
 mod scripted;
 mod secure;

@@ -19,6 +19,8 @@ struct Line {
     /// How often everything was cut.
     cuts: u64,
     is_down: bool,
+    /// Where new connections go instead.
+    target: Option<SocketAddr>,
 }
 
 impl Proxy {
@@ -36,7 +38,15 @@ impl Proxy {
 
     /// Cuts every connection, and new ones too.
     pub(crate) fn go_down(&self) {
-        self.line.send_modify(|line| *line = Line { cuts: line.cuts + 1, is_down: true });
+        self.line.send_modify(|line| {
+            line.cuts += 1;
+            line.is_down = true;
+        });
+    }
+
+    /// New connections go there.
+    pub(crate) fn redirect(&self, target: SocketAddr) {
+        self.line.send_modify(|line| line.target = Some(target));
     }
 
     pub(crate) fn come_up(&self) {
@@ -55,9 +65,9 @@ async fn accept(listener: TcpListener, target: SocketAddr, line: watch::Receiver
     loop {
         let (near, _) = listener.accept().await.unwrap();
         while connections.try_join_next().is_some() {}
-        let Line { cuts, is_down } = *line.borrow();
+        let Line { cuts, is_down, target: instead } = *line.borrow();
         if !is_down {
-            connections.spawn(pass(near, target, line.clone(), cuts));
+            connections.spawn(pass(near, instead.unwrap_or(target), line.clone(), cuts));
         }
     }
 }

@@ -18,11 +18,7 @@ use crate::registry::Registry;
 impl Link {
     /// Asks for rooms, and leaves some, in as few requests as can be.
     pub(super) fn flush_rooms(&mut self, registry: &mut Registry) -> Result<(), Error> {
-        while self.transport.has_room() && !self.leaving.is_empty() {
-            let rooms = self.leave_some();
-            let names = rooms.iter().map(Room::to_string).collect();
-            self.request(ClientMessage::Unsubscribe { rooms: names }, Sent::Unsubscribe(rooms))?;
-        }
+        self.leave_rooms()?;
         while self.transport.has_room() && registry.has_idle() {
             let asked = registry.ask(Portion::of(&self.connected.limits), self.next_request);
             if !asked.rooms.is_empty() {
@@ -30,6 +26,23 @@ impl Link {
             }
         }
         Ok(())
+    }
+
+    fn leave_rooms(&mut self) -> Result<(), Error> {
+        while self.transport.has_room() && !self.leaving.is_empty() {
+            let rooms = self.leave_some();
+            let names = rooms.iter().map(Room::to_string).collect();
+            self.request(ClientMessage::Unsubscribe { rooms: names }, Sent::Unsubscribe(rooms))?;
+        }
+        Ok(())
+    }
+
+    /// The last requests before a goodbye: rooms that nobody wants any more are left, so that whoever was present there is
+    /// gone at once.
+    pub(in crate::driver) fn leave_before_goodbye(&mut self, registry: &mut Registry) {
+        self.leaving.append(&mut registry.take_left());
+        // Where that fails, the connection ends all the same.
+        let _ = self.leave_rooms();
     }
 
     /// Takes as many rooms to leave as one request holds.
