@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{OptionFuture, join_all};
 use roomcast_client::protocol::{ErrorCode, Published, Service};
 use roomcast_client::{Error, ErrorKind, Publisher};
 use serde_json::{Value, json};
@@ -12,17 +12,35 @@ use tokio::time::Instant;
 
 use crate::http::{Answer, Gated, Seen, all_published, gated, numbered, problem, requests, unless_refused};
 
+type Outcome = Result<Published, Error>;
+
 /// Publishes notes 0 up to `count` at once, of which the first goes alone, and gives the outcomes.
-async fn publish_at_once(server: &Gated, publisher: &Publisher, count: u64) -> Vec<Result<Published, Error>> {
+async fn publish_at_once(server: &Gated, publisher: &Publisher, count: u64) -> Vec<Outcome> {
+    publish_in_turns(server, publisher, count, None).await.0
+}
+
+/// The same, and publishes one more when the others are under way, before they have their answer.
+async fn publish_in_turns(
+    server: &Gated,
+    publisher: &Publisher,
+    count: u64,
+    later: Option<u64>,
+) -> (Vec<Outcome>, Option<Outcome>) {
     let first = publisher.publish(numbered(0));
     let others = async {
         server.until_asked(1).await;
         let calls = join_all((1..count).map(|number| publisher.publish(numbered(number))));
-        let opening = async { server.open() };
+        let opening = async { server.open_once() };
         tokio::join!(biased; calls, opening).0
     };
-    let (first, others) = tokio::join!(first, others);
-    std::iter::once(first).chain(others).collect()
+    let later = async {
+        server.until_asked(2).await;
+        let call = OptionFuture::from(later.map(|number| publisher.publish(numbered(number))));
+        let opening = async { server.open() };
+        tokio::join!(biased; call, opening).0
+    };
+    let (first, others, later) = tokio::join!(first, others, later);
+    (std::iter::once(first).chain(others).collect(), later)
 }
 
 /// A server that refuses each of these notes the first time.
@@ -73,13 +91,9 @@ async fn a_request_that_is_refused_for_the_moment_is_repeated_as_a_whole_before_
     })
     .await;
     let publisher = server.builder().build().unwrap();
-    let later = async {
-        server.until_asked(2).await;
-        publisher.publish(numbered(4)).await
-    };
     let before = Instant::now();
-    let (outcomes, later) = tokio::join!(publish_at_once(&server, &publisher, 4), later);
-    assert!(outcomes.iter().all(Result::is_ok) && later.is_ok());
+    let (outcomes, later) = publish_in_turns(&server, &publisher, 4, Some(4)).await;
+    assert!(outcomes.iter().chain(&later).all(Result::is_ok));
     assert!(before.elapsed() >= Duration::from_secs(1));
     let seen = server.numbers();
     assert!(seen[0] == [0] && seen[1] == [1, 2, 3], "{seen:?}");
@@ -96,27 +110,18 @@ async fn one_event_that_is_refused_for_the_moment_is_repeated_by_itself_after_it
     let refusal = json!({"code": "RATE_LIMIT_EXCEEDED", "message": "later", "retryAfterMs": 400});
     let (server, publisher) = refusing_once(&[2], refusal).await;
     let before = Instant::now();
-    let later = async {
-        server.until_asked(2).await;
-        let outcome = publisher.publish(numbered(9)).await;
-        (outcome, before.elapsed())
-    };
-    let (outcomes, (later, elapsed)) = tokio::join!(publish_at_once(&server, &publisher, 4), later);
-    assert!(outcomes.iter().all(Result::is_ok) && later.is_ok());
+    let (outcomes, later) = publish_in_turns(&server, &publisher, 4, Some(9)).await;
+    assert!(outcomes.iter().chain(&later).all(Result::is_ok));
     assert!(before.elapsed() >= Duration::from_millis(400));
-    assert_eq!(server.numbers(), [vec![0], vec![1, 2, 3], vec![9], vec![2]], "{elapsed:?}");
+    assert_eq!(server.numbers(), [vec![0], vec![1, 2, 3], vec![9], vec![2]]);
 }
 
 #[tokio::test]
 async fn events_that_nothing_has_overtaken_keep_their_place() {
     let refusal = json!({"code": "UNAVAILABLE", "message": "the outcome is unknown"});
     let (server, publisher) = refusing_once(&[2, 3], refusal).await;
-    let later = async {
-        server.until_asked(2).await;
-        publisher.publish(numbered(9)).await
-    };
-    let (outcomes, later) = tokio::join!(publish_at_once(&server, &publisher, 4), later);
-    assert!(outcomes.iter().all(Result::is_ok) && later.is_ok());
+    let (outcomes, later) = publish_in_turns(&server, &publisher, 4, Some(9)).await;
+    assert!(outcomes.iter().chain(&later).all(Result::is_ok));
     assert_eq!(server.numbers(), [vec![0], vec![1, 2, 3], vec![2, 3, 9]]);
 }
 
@@ -125,14 +130,10 @@ async fn one_event_that_never_gets_through_ends_by_its_own_attempts_and_holds_up
     let refusal = || Some(json!({"code": "UNAVAILABLE", "message": "the outcome is unknown"}));
     let server = gated(move |seen| unless_refused(seen, |number| if number == 3 { refusal() } else { None })).await;
     let publisher = server.builder().attempts(3).build().unwrap();
-    let later = async {
-        server.until_asked(2).await;
-        publisher.publish(numbered(9)).await
-    };
-    let (outcomes, later) = tokio::join!(publish_at_once(&server, &publisher, 4), later);
+    let (outcomes, later) = publish_in_turns(&server, &publisher, 4, Some(9)).await;
     let error = outcomes[3].as_ref().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied { code: ErrorCode::Unavailable });
-    assert!(later.is_ok());
+    assert!(later.is_some_and(|later| later.is_ok()));
     let seen = server.numbers();
     assert_eq!(seen[..3], [vec![0], vec![1, 2, 3], vec![3, 9]]);
     let tries = seen.concat().into_iter().filter(|number| *number == 3).count();
