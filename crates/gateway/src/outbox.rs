@@ -5,10 +5,12 @@
 //! queued: whoever ends a turn, if the connection has a bare socket that took everything so far, or else the connection's
 //! task. No lock is held meanwhile.
 
+mod frames;
 mod signal;
 mod slowing;
 mod writing;
 
+#[cfg(test)]
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -19,6 +21,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 use tokio::time::Instant;
 
 use crate::frame::{Frame, Subject};
+use frames::Frames;
 use signal::Signal;
 use writing::Writer;
 pub(crate) use writing::Written;
@@ -87,9 +90,9 @@ const SEARCHED: usize = 256;
 
 #[derive(Debug, Default)]
 struct Queue {
-    frames: VecDeque<Frame>,
-    /// How much of the first frame is written.
-    offset: usize,
+    frames: Frames,
+    /// How much of the first frame is written. No frame has four thousand million bytes.
+    offset: u32,
     /// Text that is not written as a whole, that in a writer's hands too.
     bytes: usize,
     writer: Writer,
@@ -107,13 +110,12 @@ struct Queue {
     is_broken: bool,
     /// Whether somebody has promised to write what is queued when its turn ends.
     is_promised: bool,
-    closing: Option<Closing>,
+    /// Boxed, for it comes once.
+    closing: Option<Box<Closing>>,
     is_closed: bool,
     is_time: bool,
     has_hole: bool,
-    /// Whether the peer takes less than it gets.
-    is_stalled: bool,
-    /// Since when it has taken nothing at all.
+    /// When the peer, which takes less than it gets, began to take nothing at all.
     stalled_since: Option<Instant>,
     /// Whether the connection's task does not know of it yet, and so would not look in time.
     has_stalled: bool,
@@ -187,16 +189,15 @@ impl Outbox {
         let pong = Frame::pong(payload);
         let begun = usize::from(queue.offset > 0);
         let is_flooded = std::mem::replace(&mut queue.is_ponging, true) && queue.writer != Writer::Nobody;
-        let mut waiting = queue.frames.iter_mut().skip(begun).rev().filter(|frame| frame.is_pong());
-        let (came, went) = match waiting.next().filter(|_| is_flooded) {
-            Some(waiting) => (pong.len(), std::mem::replace(waiting, pong).len()),
-            None => {
-                let came = pong.len();
-                queue.frames.push_back(pong);
-                (came, 0)
+        let untouched = queue.frames.len().saturating_sub(begun);
+        queue.bytes += pong.len();
+        match queue.frames.find_last(untouched, Frame::is_pong).filter(|_| is_flooded) {
+            Some(waiting) => {
+                let went = queue.frames.replace(waiting, pong);
+                queue.bytes -= went.map_or(0, |went| went.len());
             }
-        };
-        queue.bytes = queue.bytes + came - went;
+            None => queue.frames.push_back(pong),
+        }
     }
 
     /// Ends the connection, behind what is queued already. Only the first wish counts.
@@ -226,7 +227,7 @@ impl Outbox {
     pub(crate) fn news(&self) -> Taken {
         let mut queue = self.lock();
         Taken {
-            closing: queue.closing.take(),
+            closing: queue.closing.take().map(|closing| *closing),
             has_hole: std::mem::take(&mut queue.has_hole),
             is_time: std::mem::take(&mut queue.is_time),
             has_stalled: std::mem::take(&mut queue.has_stalled),
@@ -239,7 +240,7 @@ impl Outbox {
     pub(crate) fn rest(&self) {
         let mut queue = self.lock();
         if queue.frames.is_empty() {
-            queue.frames = VecDeque::new();
+            queue.frames = Frames::default();
         }
     }
 
@@ -309,7 +310,7 @@ impl Outbox {
     pub(crate) fn take(&self, into: &mut VecDeque<Frame>) -> Taken {
         let mut queue = self.lock();
         queue.is_promised = false;
-        into.append(&mut queue.frames);
+        into.extend(std::iter::from_fn(|| queue.frames.pop_front()));
         drop(queue);
         self.news()
     }
@@ -324,7 +325,7 @@ impl Queue {
     fn close(&mut self, closing: Closing) {
         if !self.is_closed {
             self.is_closed = true;
-            self.closing = Some(closing);
+            self.closing = Some(Box::new(closing));
         }
     }
 
@@ -335,9 +336,8 @@ impl Queue {
             return;
         }
         let begun = usize::from(self.offset > 0);
-        let searched = self.frames.len().saturating_sub(SEARCHED).max(begun);
-        let is_older = |frame: &Frame| frame.subject() == Some(subject);
-        let found = (searched..self.frames.len()).rev().find(|place| self.frames.get(*place).is_some_and(is_older));
+        let searched = SEARCHED.min(self.frames.len().saturating_sub(begun));
+        let found = self.frames.find_last(searched, |frame| frame.subject() == Some(subject));
         if let Some(dropped) = found.and_then(|place| self.frames.remove(place)) {
             self.bytes = self.bytes.saturating_sub(dropped.len());
         }
@@ -346,9 +346,9 @@ impl Queue {
     fn forget(&mut self) {
         self.is_forgotten |= self.writer == Writer::Somebody;
         let begun = usize::from(self.offset > 0);
-        let dropped: usize = self.frames.drain(begun.min(self.frames.len())..).map(|frame| frame.len()).sum();
+        let dropped = self.frames.truncate(begun);
         self.bytes = self.bytes.saturating_sub(dropped);
-        self.frames.shrink_to_fit();
+        self.frames.shrink();
     }
 }
 

@@ -12,6 +12,7 @@ use socket2::SockRef;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::time::Instant;
 
+use super::frames::Frames;
 use super::{Outbox, Queue, REPLAY_BYTES};
 use crate::frame::Frame;
 use crate::metrics::Metrics;
@@ -64,9 +65,7 @@ pub(crate) enum Written {
 /// What a writer has in its hands.
 #[derive(Default)]
 struct Batch {
-    /// Nearly always the only one.
-    first: Option<Frame>,
-    rest: VecDeque<Frame>,
+    frames: Frames,
     /// How much of the first is written.
     offset: usize,
     /// Text of the frames that were written as a whole.
@@ -153,9 +152,8 @@ impl Outbox {
             Some(written) => written,
             None => self.write_batch(writer, &mut batch, metrics, &mut write),
         };
-        if batch.rest.capacity() > 0 {
-            batch.rest.clear();
-            SPARE.set(batch.rest);
+        if batch.frames.capacity() > 0 {
+            SPARE.set(batch.frames.into_memory());
         }
         written
     }
@@ -173,7 +171,9 @@ impl Outbox {
             let mut queue = self.lock();
             if std::mem::take(&mut batch.has_progressed) {
                 queue.has_progressed = true;
-                queue.stalled_since = None;
+                if let Some(since) = &mut queue.stalled_since {
+                    *since = Instant::now();
+                }
             }
             self.free(&mut queue, std::mem::take(&mut batch.done));
             queue.bring_back(batch);
@@ -213,7 +213,7 @@ impl Outbox {
             queue.is_ponging = false;
             if writer == Writer::Task {
                 // Answers come now and then. Only who gets events, which others write, keeps memory for the next.
-                queue.frames = VecDeque::new();
+                queue.frames = Frames::default();
             }
         }
         if queue.is_closed || queue.has_stalled {
@@ -286,42 +286,32 @@ impl Queue {
 
     fn hand_out(&mut self, batch: &mut Batch) {
         self.is_promised = false;
-        batch.first = self.frames.pop_front();
-        if !self.frames.is_empty() {
-            if batch.rest.capacity() == 0 {
-                batch.rest = SPARE.take();
-            }
-            batch.rest.extend(self.frames.drain(..));
+        if self.frames.len() > 1 && batch.frames.capacity() == 0 {
+            batch.frames = Frames::in_memory(SPARE.take());
         }
-        batch.offset = std::mem::take(&mut self.offset);
+        batch.frames.append(&mut self.frames);
+        batch.offset = std::mem::take(&mut self.offset) as usize;
         if self.frames.capacity() > KEPT {
-            self.frames = VecDeque::new();
+            self.frames = Frames::default();
         }
     }
 
     /// The connection's task is told when the peer begins not to take what waits, and not each time it took a part.
     fn note_stall(&mut self, is_left: bool) {
-        let was_stalled = std::mem::replace(&mut self.is_stalled, is_left);
-        self.has_stalled |= is_left && !was_stalled;
+        self.has_stalled |= is_left && self.stalled_since.is_none();
         self.stalled_since = if is_left { self.stalled_since.or_else(|| Some(Instant::now())) } else { None };
     }
 
     /// Puts what was not written before what was queued since.
     fn bring_back(&mut self, batch: &mut Batch) {
         let is_forgotten = std::mem::take(&mut self.is_forgotten);
-        self.offset = std::mem::take(&mut batch.offset);
+        self.offset = std::mem::take(&mut batch.offset) as u32;
         if is_forgotten {
             // The end of a frame that has begun is still sent.
-            let first = batch.first.take_if(|_| self.offset == 0);
-            let dropped: usize = first.into_iter().chain(batch.rest.drain(..)).map(|frame| frame.len()).sum();
+            let dropped = batch.frames.truncate(usize::from(self.offset > 0));
             self.bytes = self.bytes.saturating_sub(dropped);
         }
-        while let Some(frame) = batch.rest.pop_back() {
-            self.frames.push_front(frame);
-        }
-        if let Some(first) = batch.first.take() {
-            self.frames.push_front(first);
-        }
+        self.frames.prepend(&mut batch.frames);
     }
 }
 
@@ -332,9 +322,10 @@ impl Batch {
         metrics: &Metrics,
         write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<()> {
-        while let Some(first) = &self.first {
+        while let Some(first) = self.frames.first() {
             let first = IoSlice::new(first.bytes().get(self.offset..).unwrap_or_default());
-            let result = if self.rest.is_empty() { write(&[first]) } else { write_several(first, &self.rest, write) };
+            let rest = self.frames.rest();
+            let result = if rest.is_empty() { write(&[first]) } else { write_several(first, rest, write) };
             match result {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => self.advance(written, metrics),
@@ -348,8 +339,9 @@ impl Batch {
     fn advance(&mut self, written: usize, metrics: &Metrics) {
         self.has_progressed = true;
         self.offset += written;
-        while let Some(frame) = self.first.take_if(|frame| frame.bytes().len() <= self.offset) {
-            self.first = self.rest.pop_front();
+        while self.frames.first().is_some_and(|frame| frame.bytes().len() <= self.offset)
+            && let Some(frame) = self.frames.pop_front()
+        {
             self.offset -= frame.bytes().len();
             self.done += frame.len();
             if frame.is_text() {
