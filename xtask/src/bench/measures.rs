@@ -219,6 +219,24 @@ pub(super) const MEASURES: &[Measure] = &[
         half_rate_of: None,
         shown: FANOUT,
     },
+    Measure {
+        name: "redis-latency",
+        title: "What Redis adds to the latency",
+        words: "One room of 100 and 200 events a second, which leaves everything idle most of the time. Latency counts from \
+                the moment when an event was due, on one node or over two and Redis. All of them share one processor.",
+        servers: &[Roomcast, Cluster],
+        load: &["fanout", "--connections", "100", "--window", "8", "--rate", "200"],
+        full: &["--seconds", "5"],
+        quick: QUICK,
+        runs: 9,
+        half_rate_of: None,
+        shown: &[
+            plain("latency_p50_us", "p50, ms", 1000.0, 3),
+            plain("latency_p99_us", "p99, ms", 1000.0, 3),
+            plain("latency_p999_us", "p99.9, ms", 1000.0, 3),
+            plain("cpu_per_delivery_us", "CPU per delivery, µs", 1.0, 2),
+        ],
+    },
 ];
 
 #[cfg(test)]
