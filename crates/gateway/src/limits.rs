@@ -156,7 +156,7 @@ impl Raised {
         Some(Self(raised.into()))
     }
 
-    /// Reads what a token shall raise, from items such as `user.publishes=6000`. Stricter than [`read`](Self::read): what would
+    /// Reads what a token shall raise, from items such as `user.publishes=6000`. Stricter than `read`: what would
     /// be ignored in a claim is misspelt here.
     ///
     /// # Errors
