@@ -1,7 +1,8 @@
 //! Limits: how much a connection, a user and an address may do in a time.
 //!
 //! Owns the setting `LIMITS` (`user.publishes=600/1m,address.bytes=10485760/1m`) and what a token may raise of it, read from its
-//! claim and written into one. Counting is in `meters`. Nothing is limited that an operator has not named; a connection's messages have a setting of their own.
+//! claim and written into one. Counting is in `meters`. Nothing is limited that an operator has not named; a connection's
+//! messages have a setting of their own.
 
 pub(crate) mod meters;
 
@@ -156,8 +157,8 @@ impl Raised {
         Some(Self(raised.into()))
     }
 
-    /// Reads what a token shall raise, from items such as `user.publishes=6000`. Stricter than `read`: what would
-    /// be ignored in a claim is misspelt here.
+    /// Reads what a token shall raise, from items such as `user.publishes=6000`. Stricter than `read`: what would be ignored
+    /// in a claim is misspelt here.
     ///
     /// # Errors
     /// What is expected.

@@ -54,19 +54,6 @@ const FANOUT: &[Shown] = &[
     plain("latency_p99_us", "p99, ms", 1000.0, 2),
 ];
 
-const IDLE: &[Shown] = &[
-    Shown {
-        figure: "wave_1_resident_per_connection_bytes",
-        heading: "bytes each",
-        divisor: 1.0,
-        places: 0,
-        ratio: true,
-    },
-    plain("wave_2_resident_per_connection_bytes", "second wave, bytes each", 1.0, 0),
-    plain("wave_1_returned_share", "returned in a minute, %", 0.01, 0),
-    plain("wave_1_cpu_per_connection_and_second_us", "CPU each and second, µs", 1.0, 3),
-];
-
 const ROOM: &str = "One room of 1,000 connections. Each publisher has one publication of 250 bytes outstanding, by HTTP, \
                     and publishes again when it is answered. A server that answers before it has delivered can put \
                     several events into one write, also with one publisher, and pays for that in latency: see the events \
@@ -84,6 +71,40 @@ const fn room(name: &'static str, title: &'static str, load: &'static [&'static 
         runs: 9,
         half_rate_of: None,
         shown: FANOUT,
+    }
+}
+
+const IDLE: &[Shown] = &[
+    Shown {
+        figure: "wave_1_resident_per_connection_bytes",
+        heading: "bytes each",
+        divisor: 1.0,
+        places: 0,
+        ratio: true,
+    },
+    plain("wave_2_resident_per_connection_bytes", "second wave, bytes each", 1.0, 0),
+    plain("wave_1_returned_share", "returned in a minute, %", 0.01, 0),
+    plain("wave_1_cpu_per_connection_and_second_us", "CPU each and second, µs", 1.0, 3),
+];
+
+const fn idle(
+    name: &'static str,
+    title: &'static str,
+    words: &'static str,
+    servers: &'static [Server],
+    load: &'static [&'static str],
+) -> Measure {
+    Measure {
+        name,
+        title,
+        words,
+        servers,
+        load,
+        full: &["--connections", "15000", "--seconds", "20", "--release", "60"],
+        quick: &["--connections", "1500", "--seconds", "1", "--release", "1"],
+        runs: 2,
+        half_rate_of: None,
+        shown: IDLE,
     }
 }
 
@@ -158,31 +179,21 @@ pub(super) const MEASURES: &[Measure] = &[
             plain("server_share", "server's processor, %", 0.01, 0),
         ],
     },
-    Measure {
-        name: "idle-300",
-        title: "15,000 idle connections in three of 300 rooms",
-        words: "Resident memory of the process, without what the system holds for sockets. The second wave comes a \
-                minute after the first has left; what was returned is the share of what the first had taken.",
-        servers: &[Roomcast, Bun],
-        load: &["idle", "--rooms", "300", "--rooms-per-connection", "3"],
-        full: &["--connections", "15000", "--seconds", "20", "--release", "60"],
-        quick: &["--connections", "1500", "--seconds", "1", "--release", "1"],
-        runs: 2,
-        half_rate_of: None,
-        shown: IDLE,
-    },
-    Measure {
-        name: "idle-15000",
-        title: "15,000 idle connections in three of 15,000 rooms",
-        words: "As above, with as many rooms as connections: a room costs memory too.",
-        servers: &[Roomcast, Bun, Broadcast, Hono],
-        load: &["idle", "--rooms", "15000", "--rooms-per-connection", "3"],
-        full: &["--connections", "15000", "--seconds", "20", "--release", "60"],
-        quick: &["--connections", "1500", "--seconds", "1", "--release", "1"],
-        runs: 2,
-        half_rate_of: None,
-        shown: IDLE,
-    },
+    idle(
+        "idle-300",
+        "15,000 idle connections in three of 300 rooms",
+        "Resident memory of the process, without what the system holds for sockets. The second wave comes a minute after the \
+         first has left; what was returned is the share of what the first had taken.",
+        &[Roomcast, Bun],
+        &["idle", "--rooms", "300", "--rooms-per-connection", "3"],
+    ),
+    idle(
+        "idle-15000",
+        "15,000 idle connections in three of 15,000 rooms",
+        "As above, with as many rooms as connections: a room costs memory too.",
+        &[Roomcast, Bun, Broadcast, Hono],
+        &["idle", "--rooms", "15000", "--rooms-per-connection", "3"],
+    ),
     Measure {
         name: "storm",
         title: "15,000 connections come at once",
