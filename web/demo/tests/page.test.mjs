@@ -89,6 +89,30 @@ describe('the board', { concurrency: 3 }, () => {
       }
     }));
 
+  it('shows that an issue is deleted, and nothing else, while its comments are on their way', () =>
+    on(
+      async ({ page, ann, ben }) => {
+        // Both ask for the comments, and are answered when the issue is gone.
+        const deleted = page.waitForResponse((response) => response.request().method() === 'DELETE');
+        await page.route('**/issue_4/comments', async (route) => {
+          await deleted;
+          await route.continue();
+        });
+        const answered = page.waitForResponse('**/issue_4/comments');
+        for (const one of [ann, ben]) {
+          await card(one, 'DEMO-4').locator('.title').click();
+          await one.getByText('Loading the comments…').waitFor();
+        }
+        await press(ann, 'Delete');
+        assert.equal((await answered).status(), 404);
+        for (const one of [ann, ben]) {
+          await one.getByText('This issue was deleted.').waitFor();
+          assert.equal(await one.getByRole('alert').count(), 0);
+        }
+      },
+      { errors: [REFUSED] },
+    ));
+
   it('shows comments in their order, and counts them on the card', () =>
     on(async ({ ann, ben }) => {
       const left = await open(ann, 'DEMO-1');

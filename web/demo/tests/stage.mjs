@@ -115,11 +115,12 @@ export async function create(pane, title, priority) {
   await form.getByRole('button', { name: 'Create' }).click();
 }
 
-/** Opens an issue from its card. */
+/** Opens an issue from its card, and waits for its comments where they can be had. */
 export async function open(pane, identifier) {
   await card(pane, identifier).locator('.title').click();
   const issue = pane.getByRole('article', { name: identifier });
   await issue.waitFor();
+  await issue.getByText('Loading the comments…').waitFor({ state: 'detached' });
   return issue;
 }
 
