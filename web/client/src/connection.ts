@@ -69,7 +69,7 @@ export function createConnection(settings: Settings, registry: Registry): Connec
       if (run === own) open(answer);
     } catch {
       // Neither error is shown: the one may, and the other does, hold the token.
-      if (run === own) fail("no token, or no socket with it");
+      if (run === own) fail("no token or no socket");
     }
   }
 

@@ -97,7 +97,7 @@ export function openLink({ url, WebSocket, timeoutMs, pingIntervalMs }: Settings
   function beat() {
     const now = Date.now();
     for (const [id, { answer, deadline }] of awaiting) if (deadline <= now && awaiting.delete(id)) answer();
-    if (patience && patience <= now) end(0, "the gateway is silent");
+    if (patience && patience <= now) end(0, "no answer");
     else if (now - wakeAt > SLEPT_MS || heardAt + pingIntervalMs <= now) ping();
     else watch();
   }

@@ -166,9 +166,9 @@ export function createRegistry(): Registry {
     return Object.keys(positions).filter((room) => {
       const entry = entries.get(room);
       const position = positions[room]!;
-      if (entry?.standing !== "joined" || isBefore(entry.position!, position) === false) return false;
-      entry.position = position;
-      return true;
+      const isNext = entry?.standing === "joined" && isBefore(entry.position!, position) !== false;
+      if (isNext) entry.position = position;
+      return isNext;
     });
   }
 
@@ -179,6 +179,8 @@ export function createRegistry(): Registry {
 
   return {
     listen(name, listener, position) {
+      // Where nobody listens, the room is only still to be left: who comes with a position is to have all behind it.
+      if (position && !entries.get(name)?.listeners.size) entries.delete(name);
       const entry: Entry = entries.get(name) ?? { name, listeners: new Set(), position, standing: "out" };
       entries.set(name, entry);
       entry.listeners.add(listener);

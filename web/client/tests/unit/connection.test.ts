@@ -165,7 +165,7 @@ test("a silent gateway is asked, and left when it does not answer", async () => 
   await pass(4_999);
   expect(bench.client.state.status).toBe("open");
   await pass(1);
-  expect(bench.client.state).toMatchObject({ status: "reconnecting", reason: "the gateway is silent" });
+  expect(bench.client.state).toMatchObject({ status: "reconnecting", reason: "no answer" });
   expect(socket.closed).toBe(1000);
 });
 

@@ -208,6 +208,29 @@ test("a position that the application had counts once: who leaves and comes agai
   expect(socket.asked("subscribe").map(({ since }) => since)).toEqual([{ [TEAM]: "e:4" }, {}]);
 });
 
+test("who comes with a position to a room that is just being left has all that is behind it", async () => {
+  for (const isLate of [false, true]) {
+    const { bench } = await joined();
+    const off = bench.client.room(TEAM).onAny(() => {});
+    await settled();
+    bench.socket.answer("subscribe", { [TEAM]: subscribed("e:7") });
+    off();
+    if (isLate) await settled();
+    const heard: any[] = [];
+    const room = bench.client.room(TEAM, { since: "e:5" });
+    room.on("recovered", ({ recovered }) => heard.push(recovered));
+    room.onAny(({ eventId }) => heard.push(eventId));
+    await settled();
+    if (isLate) bench.socket.answer("unsubscribe", { [TEAM]: { status: "unsubscribed" } });
+    await settled();
+    expect(bench.socket.asked("subscribe").map(({ since }) => since), `late: ${isLate}`).toEqual([{}, { [TEAM]: "e:5" }]);
+    bench.socket.answer("subscribe", { [TEAM]: recovered("e:5", 2) });
+    for (const offset of [6, 7]) bench.socket.event("issue.updated", { [TEAM]: `e:${offset}` }, { eventId: `event-${offset}` });
+    expect(heard).toEqual([2, "event-6", "event-7"]);
+    expect(room.position).toBe("e:7");
+  }
+});
+
 test("more rooms than a message holds are asked for by several", async () => {
   const bench = new Bench();
   for (let index = 0; index < 300; index++) bench.client.room(`team:${index}`).onAny(() => {});
