@@ -65,8 +65,8 @@ export function follow<State, Name extends RoomName, Own>(room: Room<Name, Own>,
       for (const event of events) if (!signal.aborted) follower.onEvent(event);
     } catch (error) {
       if (signal.aborted) return;
-      follower.onError?.(error);
       timer = setTimeout(load, waitMs(++failures, FIRST_RETRY_MS, LONGEST_RETRY_MS));
+      follower.onError?.(error);
     }
   }
 

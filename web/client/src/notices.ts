@@ -4,7 +4,7 @@ import type { ErrorCode, GapReason, Position, Room } from "./schema/index.js";
 
 /** The notices of a room, by their type. No event has such a name: those of events have a dot. */
 export interface Notices {
-  /** The room is joined: everything behind the position will come. Whoever listens later is told too. */
+  /** The room is joined: everything behind the position will come. */
   subscribed: { readonly type: "subscribed"; readonly room: Room; readonly position: Position };
   /** The room goes on behind a position that the client had, without a hole: so many missed events follow. */
   recovered: { readonly type: "recovered"; readonly room: Room; readonly position: Position; readonly recovered: number };

@@ -79,7 +79,8 @@ export function presence<Name extends RoomName, Own>(room: Room<Name, Own>, { da
     subscribe: roster.store.subscribe,
     update(data) {
       attendee.data = checked(data);
-      all.attend(name, attendee);
+      // One who has left stays away.
+      if (roster.attendees.includes(attendee)) all.attend(name, attendee);
     },
     leave: () => all.withdraw(roster, attendee),
   };

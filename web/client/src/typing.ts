@@ -55,7 +55,10 @@ export function typing<Own>(room: Room<`issue:${string}`, Own>): Typing {
     const event = { type: "user.typing", payload: { issueId: room.name.slice("issue:".length), isTyping } } as const;
     connection.link?.request({ action: "publish", event }, () => {});
   };
-  const leave = registry.listen(room.name, { type: "user.typing", hear });
+  const stop = () => {
+    if (saidAt) say(false);
+  };
+  const unlisten = registry.listen(room.name, { type: "user.typing", hear });
 
   return {
     get value() {
@@ -65,12 +68,10 @@ export function typing<Own>(room: Room<`issue:${string}`, Own>): Typing {
     start() {
       if (Date.now() - saidAt >= REPEAT_MS) say(true);
     },
-    stop() {
-      if (saidAt) say(false);
-    },
+    stop,
     leave() {
-      this.stop();
-      leave();
+      stop();
+      unlisten();
       for (const userId of [...typists.keys()]) end(userId);
     },
   };

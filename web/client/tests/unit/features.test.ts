@@ -189,6 +189,24 @@ test("of changes behind one that is on its way only the last is sent; who leaves
   expect(socket.asked("unsubscribe")).toEqual([]);
 });
 
+test("who has left presence stays away, whatever is said afterwards", async () => {
+  const bench = new Bench();
+  const part = presence(bench.client.room(ISSUE), { data: 0 });
+  const socket = await bench.open();
+  socket.answer("subscribe", { [ISSUE]: subscribed("e:1") });
+  await settled();
+  socket.answer("subscribe", { [ISSUE]: subscribed("e:1") });
+  part.leave();
+  // A pointer that still moves.
+  part.update(1);
+  await settled();
+  socket.answer("unsubscribe", { [ISSUE]: { status: "unsubscribed" } });
+  part.update(2);
+  await settled();
+  expect(socket.asked("subscribe").length).toBe(2);
+  expect(socket.asked("unsubscribe").length).toBe(1);
+});
+
 test("denied presence is told, unserved presence is asked again, and one that costs the room joins it again", async () => {
   const bench = new Bench();
   const part = presence(bench.client.room(ISSUE));
@@ -241,7 +259,8 @@ test("one's own typing is said every few seconds at most, and its end once", asy
   issue.stop();
   issue.stop();
   issue.start();
-  issue.leave();
+  const { leave } = issue;
+  leave();
   expect(socket.asked("publish").map(({ event }) => event.payload.isTyping)).toEqual([true, true, false, true, false]);
 });
 
@@ -356,6 +375,29 @@ test("a load that fails is tried again, one that a gap has overtaken counts for 
   await settled();
   socket.event("issue.updated", { [TEAM]: "e:1100" }, { eventId: "last" });
   expect(told).toEqual(["away", "good", "last"]);
+});
+
+test("a load is tried again although the application's onError throws", async () => {
+  const others = process.listeners("unhandledRejection");
+  const reported: unknown[] = [];
+  process.removeAllListeners("unhandledRejection").on("unhandledRejection", (error) => reported.push(error));
+  try {
+    const bench = new Bench();
+    const load = vi.fn(() => Promise.reject(new Error("away")));
+    const onError = () => {
+      throw new Error("of the application");
+    };
+    const stop = follow(bench.client.room(TEAM), { load, onSnapshot: () => {}, onEvent: () => {}, onError });
+    (await bench.open()).answer("subscribe", { [TEAM]: subscribed("e:1") });
+    await pass(2_000);
+    expect(load.mock.calls.length).toBeGreaterThan(1);
+    stop();
+    vi.useRealTimers();
+    await vi.waitFor(() => expect(reported).toContainEqual(new Error("of the application")));
+  } finally {
+    process.removeAllListeners("unhandledRejection");
+    others.forEach((listener) => process.on("unhandledRejection", listener));
+  }
 });
 
 test("whoever follows a room that is joined already loads at once", async () => {
