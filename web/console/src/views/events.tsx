@@ -135,23 +135,21 @@ function Others({ console, session }: { console: Console; session: Session }) {
   const joined = useStore(session.rooms);
   const [found, setFound] = useState<{ rooms: readonly RoomInfo[]; more: boolean }>();
   const [error, setError] = useState("");
-  const isAsking = useRef(false);
+  /** The latest question: what earlier ones bring is old. */
+  const asked = useRef({});
 
   async function look(after = "") {
-    if (isAsking.current || !console.admin()) return;
-    isAsking.current = true;
-    try {
-      const path = `/api/v1/rooms?limit=${PAGE}${after && `&after=${encodeURIComponent(after)}`}`;
-      const { rooms, more } = await console.ask<{ rooms: RoomInfo[]; more: boolean }>("GET", path);
-      setFound((before) => ({ rooms: after && before ? [...before.rooms, ...rooms] : rooms, more }));
-      setError("");
-    } catch (reason) {
-      setError(words(reason));
-    } finally {
-      isAsking.current = false;
-    }
+    if (!console.admin()) return;
+    const own = (asked.current = {});
+    const path = `/api/v1/rooms?limit=${PAGE}${after && `&after=${encodeURIComponent(after)}`}`;
+    const answer = await console.ask<{ rooms: RoomInfo[]; more: boolean }>("GET", path).catch((reason) => words(reason));
+    if (asked.current !== own) return;
+    setError(typeof answer === "string" ? answer : "");
+    if (typeof answer === "string") return;
+    setFound((before) => ({ rooms: after && before ? [...before.rooms, ...answer.rooms] : answer.rooms, more: answer.more }));
   }
-  useEffect(() => void look(), [joined.length]);
+  // A room is there once the gateway has answered, which is when its outcome changes.
+  useEffect(() => void look(), [joined.map(({ name, outcome }) => `${name} ${outcome}`).join()]);
 
   if (!console.admin()) return null;
   return (

@@ -35,6 +35,20 @@ export default function () {
       socket.close();
     }));
 
+  it('lists a room that this page has just joined', () =>
+    onConsole(async (page) => {
+      const others = page.getByRole('region', { name: 'Rooms on this node' });
+      // The list is not to be asked for before the gateway knows.
+      await page.evaluate(() => {
+        const { send } = WebSocket.prototype;
+        WebSocket.prototype.send = function (text) {
+          setTimeout(() => send.call(this, text), 1_000);
+        };
+      });
+      await join(page, 'team:mine');
+      await others.getByRole('listitem').filter({ hasText: 'team:mine' }).getByText('joined').waitFor();
+    }));
+
   it('joins a room unseen by those who are there, when that is wanted', () =>
     onConsole(async (page) => {
       await become(page, 'unseen-ann');
