@@ -93,6 +93,11 @@ export default function () {
       await rooms.getByLabel('Room').fill('issue:secret');
       await rooms.getByRole('button', { name: 'Join' }).click();
       await rooms.getByText('denied: FORBIDDEN').waitFor();
+      await rooms.getByLabel('Room').fill('nothing:known');
+      await rooms.getByRole('button', { name: 'Join' }).click();
+      const told = lines(page).getByText('denied: INVALID_ROOM');
+      await told.waitFor();
+      assert.ok(await told.evaluate((element) => element.scrollWidth <= element.clientWidth), 'it can be read to its end');
     }));
 
   it('filters, holds, opens and clears the log of events, and shows how long they took', () =>

@@ -33,6 +33,18 @@ export default function () {
       assert.equal(await page.getByLabel('Token', { exact: true }).inputValue(), '');
     }));
 
+  it('says how it goes in whole words, however long a name stands beside it', () =>
+    onConsole(async (page) => {
+      const name = `long-${'x'.repeat(100)}`;
+      await become(page, name, '{"team:*":["subscribe"]}');
+      const status = page.getByRole('article', { name: `Identity ${name}` }).locator('.status');
+      const lines = () => status.evaluate((element) => Math.round(element.offsetHeight / parseFloat(getComputedStyle(element).lineHeight)));
+      for (const width of [1280, 360]) {
+        await page.setViewportSize({ width, height: 740 });
+        assert.equal(await lines(), 1, `at ${width}`);
+      }
+    }));
+
   it('is several people at once, each with a connection that can be ended, made again and forgotten', () =>
     onConsole(async (page) => {
       await become(page, 'many-ann');
