@@ -6,6 +6,7 @@
 
 import { useCallback, useEffect, useRef } from "react";
 
+import { RoomcastError } from "../errors.js";
 import type { EventName, EventOf } from "../events.js";
 import { follow, type Loading } from "../follow.js";
 import type { Notices } from "../notices.js";
@@ -87,7 +88,7 @@ export function useTyping(name: Name<`issue:${string}`>): TypingHook {
 export interface RoomState<State> {
   /** The state as of the last event; `undefined` before the first snapshot. */
   readonly state: State | undefined;
-  /** Why the last try to load it has failed. It is tried again. */
+  /** Why the last try to load it has failed, or that the gateway refuses the room. It is tried again. */
   readonly error: unknown;
 }
 
@@ -105,6 +106,7 @@ export function useRoomState<State>(name: Name, options: RoomStateOptions<State>
   const latest = useLatest(options);
   const open = (room: Room): Source<RoomState<State>> => {
     const store = createStore<RoomState<State>>(UNKNOWN);
+    const fail = (error: unknown) => store.set({ state: store.value.state, error });
     const leave = follow<State, RoomName, {}>(room, {
       load: (loading) => latest.current.load(loading),
       onSnapshot: (state) => store.set({ state, error: undefined }),
@@ -113,9 +115,15 @@ export function useRoomState<State>(name: Name, options: RoomStateOptions<State>
         const state = latest.current.reduce(before, event);
         if (state !== before) store.set({ state, error: undefined });
       },
-      onError: (error) => store.set({ state: store.value.state, error }),
+      onError: fail,
     });
-    return Object.assign(store, { leave });
+    const leaving = [
+      leave,
+      room.on("denied", ({ code }) => fail(new RoomcastError("denied", `${room.name}: ${code}`, { code }))),
+      // Granted again, it goes on from the state that there is.
+      room.on("recovered", () => store.value.error instanceof RoomcastError && fail(undefined)),
+    ];
+    return Object.assign(store, { leave: () => leaving.forEach((leave) => leave()) });
   };
   const [value] = useSource(name, open, UNKNOWN as RoomState<State>, whole);
   return value;

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
+import { token } from '../../../../tests/clients/support/tokens.mjs';
 import { until } from '../../../../tests/clients/support/waiting.mjs';
 import { Harness, LOST, script } from './harness.mjs';
 
@@ -150,6 +151,24 @@ for (const version of Object.keys(VERSIONS)) {
         await publish(name, 'g');
         await shows(page, 'Issues', 'all,g');
         assert.equal(await page.evaluate(() => window.loads), 2);
+      });
+    });
+
+    it('tells why there is no state where the gateway refuses the room, and goes on when it grants it again', () => {
+      const name = room('team:refused');
+      const grants = [undefined, { 'issue:*': ['subscribe'] }, undefined];
+      const tokens = (turn) => token('ann', { grants: grants[turn - 1] });
+      const prepare = (page) => page.exposeFunction('snapshot', () => 'a');
+      return withPage({ prepare, tokens, options: { longestRetryMs: 100 } }, async ({ page, relay }) => {
+        await show(page, { Issues: { room: name } });
+        await shows(page, 'Issues', 'a');
+        relay.drop();
+        await shows(page, 'Issues', `RoomcastError: ${name}: FORBIDDEN`);
+        relay.drop();
+        await shows(page, 'Issues', 'a');
+        assert.equal(await page.evaluate(() => window.loads), 1);
+        await show(page, { Issues: { room: 'user:bob' } });
+        await shows(page, 'Issues', 'RoomcastError: user:bob: FORBIDDEN');
       });
     });
   });
