@@ -38,8 +38,9 @@ const EXPIRED = 4002;
 
 export function createConnection(settings: Settings, registry: Registry): Connection {
   const state = createStore<ConnectionState>({ status: "idle" });
-  const token = createTokens(settings.token);
   const { environment } = settings;
+  /** Of this `connect`: what was asked for before the last `close` may be the token of somebody who has left since. */
+  let token: ReturnType<typeof createTokens>;
   /** The link, whatever its stage. */
   let link: Link | undefined;
   /** When it was let in; 0 before that. */
@@ -164,6 +165,7 @@ export function createConnection(settings: Settings, registry: Registry): Connec
     },
     connect() {
       if (unwatch) return;
+      token = createTokens(settings.token);
       failures = refusals = 0;
       fresh = false;
       unwatch = environment.watch(wake, () => link?.end(0, "put away"));

@@ -351,6 +351,24 @@ test("a provider that never answers fails the attempt, and the next one asks ane
   expect(bench.socket.token).toBe("late");
 });
 
+test("closed and connected again, the provider is asked anew: what it was asked for before may be somebody else's", async () => {
+  const bench = new Bench();
+  const given: ((token: string) => void)[] = [];
+  bench.token = () => new Promise((resolve) => given.push(resolve));
+  bench.client.connect();
+  await settled();
+  bench.client.close();
+  bench.client.connect();
+  await settled();
+  expect(given.length).toBe(2);
+  given[0]!("of-ann");
+  await settled();
+  expect(bench.sockets).toEqual([]);
+  given[1]!("of-ben");
+  await settled();
+  expect(bench.sockets.map(({ token }) => token)).toEqual(["of-ben"]);
+});
+
 test("a token about to run out is renewed over the connection, by one flight", async () => {
   const bench = new Bench();
   const socket = await bench.open();
