@@ -20,7 +20,7 @@ const on = (test, options) => onDemo(browser, test, options);
 /** The titles in a column, from top to bottom. */
 const titles = (pane, column) => pane.getByRole('region', { name: column, exact: true }).locator('.title').allInnerTexts();
 
-const diary = (pane) => pane.getByRole('log').getByRole('listitem').allInnerTexts();
+const diary = (pane) => pane.getByRole('log').getByRole('list').getByRole('listitem').allInnerTexts();
 
 describe('a connection', { concurrency: 3 }, () => {
   it('that is cut comes back by itself, and resumes', () =>

@@ -87,18 +87,20 @@ const TIME = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 
 export function DiaryStrip({ person: { diary, name } }: { person: Person }) {
   const lines = useSyncExternalStore(diary.subscribe, () => diary.lines);
-  const list = useRef<HTMLOListElement>(null);
+  const box = useRef<HTMLDivElement>(null);
   useEffect(() => {
     // The newest line is what one wants to see.
-    if (list.current) list.current.scrollTop = list.current.scrollHeight;
+    if (box.current) box.current.scrollTop = box.current.scrollHeight;
   }, [lines]);
   return (
-    <ol className="diary" role="log" aria-label={`What became of ${name}'s connection`} tabIndex={0} ref={list}>
-      {lines.map(({ id, at, text, mood }) => (
-        <li key={id} className={mood}>
-          <time dateTime={at.toISOString()}>{TIME.format(at)}</time> {text}
-        </li>
-      ))}
-    </ol>
+    <div className="diary" role="log" aria-label={`What became of ${name}'s connection`} tabIndex={0} ref={box}>
+      <ol>
+        {lines.map(({ id, at, text, mood }) => (
+          <li key={id} className={mood}>
+            <time dateTime={at.toISOString()}>{TIME.format(at)}</time> {text}
+          </li>
+        ))}
+      </ol>
+    </div>
   );
 }
