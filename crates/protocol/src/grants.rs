@@ -3,7 +3,7 @@
 //! Owns the meaning of the `grants` claim and nothing more: rules that need no grant (a user's own room, typing, an open
 //! gateway) are the gateway's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -41,19 +41,30 @@ pub enum Pattern {
     Room(Room),
 }
 
-/// What one pattern allows.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Allowed {
-    /// `*`: every operation, `admin` only under the pattern `*`.
-    Everything,
-    Only(Operation),
+/// What one pattern allows. Small, for each of many connections has some.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Allowed {
+    /// The places in [`NAMES`] of operations that have no type, as bits.
+    names: u8,
+    /// Types of events that may be published, sorted.
+    types: Box<[EventType]>,
 }
+
+/// Operations without a type, as the claim writes them; the first is all of them, `admin` only under the pattern `*`.
+const NAMES: [(&str, Option<Operation>); 6] = [
+    ("*", None),
+    ("subscribe", Some(Operation::Subscribe)),
+    ("history", Some(Operation::History)),
+    ("presence", Some(Operation::Presence)),
+    ("publish", Some(Operation::Publish)),
+    ("admin", Some(Operation::Admin)),
+];
 
 /// The `grants` claim: a union, so that each entry only ever adds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grants(
     /// Sorted, each pattern once. Shared, for each of many connections keeps its own and hands out copies.
-    Arc<[(Pattern, Box<[Allowed]>)]>,
+    Arc<[(Pattern, Allowed)]>,
 );
 
 /// The claim is not an object of patterns to lists of operations.
@@ -65,7 +76,7 @@ impl Grants {
     /// Every operation on every room, `admin` included.
     #[must_use]
     pub fn everything() -> Self {
-        Self(Arc::from([(Pattern::All, Box::from([Allowed::Everything]))]))
+        Self(Arc::from([(Pattern::All, Allowed::of(["*"]))]))
     }
 
     /// Grants from pairs of a pattern and its operations. Operations that this version does not know are ignored.
@@ -75,12 +86,11 @@ impl Grants {
     pub fn parse<P: AsRef<str>, O: AsRef<str>>(
         entries: impl IntoIterator<Item = (P, impl IntoIterator<Item = O>)>,
     ) -> Result<Self, InvalidGrants> {
-        let mut grants = BTreeMap::new();
+        let mut grants = BTreeMap::<_, Vec<O>>::new();
         for (pattern, operations) in entries {
-            let allowed: &mut Vec<Allowed> = grants.entry(Pattern::parse(pattern.as_ref())?).or_default();
-            allowed.extend(operations.into_iter().filter_map(|operation| Allowed::parse(operation.as_ref())));
+            grants.entry(Pattern::parse(pattern.as_ref())?).or_default().extend(operations);
         }
-        Ok(Self(grants.into_iter().map(|(pattern, allowed)| (pattern, allowed.into())).collect()))
+        Ok(Self(grants.into_iter().map(|(pattern, operations)| (pattern, Allowed::of(operations))).collect()))
     }
 
     /// Whether the operation is allowed on the room.
@@ -94,26 +104,22 @@ impl Grants {
     pub fn deciding(&self, room: &Room, operation: &Operation) -> Option<&Pattern> {
         self.0
             .iter()
-            .find(|(pattern, allowed)| {
-                pattern.matches(room) && allowed.iter().any(|allowed| allowed.covers(pattern, operation))
-            })
+            .find(|(pattern, allowed)| pattern.matches(room) && allowed.covers(pattern, operation))
             .map(|(pattern, _)| pattern)
     }
 
-    /// The entries that speak of the room: pattern and operations, as the claim has them.
+    /// The entries that speak of the room: pattern and operations, as the claim writes them.
     #[must_use]
     pub fn about(&self, room: &Room) -> Vec<(String, Vec<String>)> {
         let entries = self.0.iter().filter(|(pattern, _)| pattern.matches(room));
-        entries
-            .map(|(pattern, allowed)| (pattern.to_string(), allowed.iter().map(Allowed::to_string).collect()))
-            .collect()
+        entries.map(|(pattern, allowed)| (pattern.to_string(), allowed.texts())).collect()
     }
 
     /// Whether the token may run the gateway.
     #[must_use]
     pub fn is_admin(&self) -> bool {
-        let of_all = self.0.iter().filter(|(pattern, _)| *pattern == Pattern::All);
-        of_all.flat_map(|(_, allowed)| allowed).any(|allowed| allowed.covers(&Pattern::All, &Operation::Admin))
+        let mut of_all = self.0.iter().filter(|(pattern, _)| *pattern == Pattern::All);
+        of_all.any(|(pattern, allowed)| allowed.covers(pattern, &Operation::Admin))
     }
 }
 
@@ -140,26 +146,43 @@ impl Pattern {
 }
 
 impl Allowed {
-    /// `None` for an operation that this version does not know: it allows nothing.
-    fn parse(text: &str) -> Option<Self> {
-        Some(Self::Only(match text {
-            "*" => return Some(Self::Everything),
-            "subscribe" => Operation::Subscribe,
-            "history" => Operation::History,
-            "presence" => Operation::Presence,
-            "publish" => Operation::Publish,
-            "admin" => Operation::Admin,
-            other => Operation::PublishType(other.strip_prefix("publish:")?.parse().ok()?),
-        }))
+    /// What these operations allow together. One that this version does not know allows nothing.
+    fn of<O: AsRef<str>>(operations: impl IntoIterator<Item = O>) -> Self {
+        let (mut names, mut types) = (0, BTreeSet::new());
+        for operation in operations {
+            match NAMES.iter().position(|(name, _)| *name == operation.as_ref()) {
+                Some(place) => names |= 1 << place,
+                None => types.extend(event_type(operation.as_ref())),
+            }
+        }
+        Self { names, types: types.into_iter().collect() }
+    }
+
+    fn has(&self, wanted: Option<&Operation>) -> bool {
+        let place = NAMES.iter().position(|(_, operation)| operation.as_ref() == wanted);
+        place.is_some_and(|place| self.names & (1 << place) != 0)
     }
 
     fn covers(&self, pattern: &Pattern, wanted: &Operation) -> bool {
-        match (self, wanted) {
-            (_, Operation::Admin) if *pattern != Pattern::All => false,
-            (Self::Everything, _) | (Self::Only(Operation::Publish), Operation::PublishType(_)) => true,
-            (Self::Only(operation), _) => operation == wanted,
+        match wanted {
+            Operation::Admin if *pattern != Pattern::All => false,
+            _ if self.has(None) || self.has(Some(wanted)) => true,
+            Operation::PublishType(name) => self.has(Some(&Operation::Publish)) || self.types.contains(name),
+            _ => false,
         }
     }
+
+    /// As the claim writes them, in an order of their own.
+    fn texts(&self) -> Vec<String> {
+        let names = NAMES.iter().enumerate().filter(|(place, _)| self.names & (1 << place) != 0);
+        let types = self.types.iter().map(|name| Operation::PublishType(name.clone()).to_string());
+        names.map(|(_, (name, _))| (*name).into()).chain(types).collect()
+    }
+}
+
+/// The type in `publish:<type>`.
+fn event_type(text: &str) -> Option<EventType> {
+    text.strip_prefix("publish:")?.parse().ok()
 }
 
 /// It is no operation.
@@ -171,10 +194,9 @@ impl FromStr for Operation {
     type Err = InvalidOperation;
 
     fn from_str(text: &str) -> Result<Self, InvalidOperation> {
-        match Allowed::parse(text) {
-            Some(Allowed::Only(operation)) => Ok(operation),
-            _ => Err(InvalidOperation(text.into())),
-        }
+        let known = NAMES.iter().find(|(name, _)| *name == text).and_then(|(_, operation)| operation.clone());
+        let operation = known.or_else(|| event_type(text).map(Operation::PublishType));
+        operation.ok_or_else(|| InvalidOperation(text.into()))
     }
 }
 
@@ -201,20 +223,9 @@ impl fmt::Display for Pattern {
     }
 }
 
-impl fmt::Display for Allowed {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Everything => out.write_str("*"),
-            Self::Only(operation) => fmt::Display::fmt(operation, out),
-        }
-    }
-}
-
 impl Serialize for Grants {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(pattern, allowed)| {
-            (pattern.to_string(), allowed.iter().map(Allowed::to_string).collect::<Vec<_>>())
-        }))
+        serializer.collect_map(self.0.iter().map(|(pattern, allowed)| (pattern.to_string(), allowed.texts())))
     }
 }
 
