@@ -101,7 +101,7 @@ impl Hub {
         let mut rooms = state.rooms_of(key);
         rooms.retain(|room| {
             let seat = state.seat_of(key, room);
-            let has_started = seat.is_some_and(|(index, seat)| state.rooms[index].seats[seat].after.is_some());
+            let has_started = seat.is_some_and(|(index, seat)| state.rooms[index].seats()[seat].after().is_some());
             state.unseat(key, room);
             has_started
         });
@@ -123,10 +123,8 @@ impl Hub {
             return false;
         }
         let index = state.room_index(room);
-        let seats = &mut state.rooms[index].seats;
-        seats.push(Seat { member: key.0, after: None, former: None });
-        let seat = seats.len() - 1;
-        state.members[key.0].seats.push(Place::new(index, seat));
+        let seat = state.rooms[index].add(key.0);
+        state.members[key.0].sit(Place::new(index, seat));
         true
     }
 
@@ -134,15 +132,15 @@ impl Hub {
     pub(crate) fn start_at(&self, key: MemberKey, room: &Room, position: Position) {
         let mut state = self.lock();
         if let Some((index, seat)) = state.seat_of(key, room) {
-            state.rooms[index].seats[seat].after = Some(position);
+            state.rooms[index].seats_mut()[seat].advance(position);
         }
     }
 
     /// Says that a life of the room's stream is over: what still comes of it is passed over.
     pub(crate) fn bury(&self, key: MemberKey, room: &Room, former: Epoch) {
         let mut state = self.lock();
-        if let Some((index, seat)) = state.seat_of(key, room) {
-            state.rooms[index].seats[seat].former = Some(Box::new(former));
+        if let Some((index, _)) = state.seat_of(key, room) {
+            state.members[key.0].bury(index, former);
         }
     }
 
@@ -150,7 +148,7 @@ impl Hub {
     pub(crate) fn position(&self, key: MemberKey, room: &Room) -> Option<Position> {
         let state = self.lock();
         let (index, seat) = state.seat_of(key, room)?;
-        state.rooms[index].seats[seat].after
+        state.rooms[index].seats()[seat].after()
     }
 
     /// Gives up a seat. Answers false when there was none.
@@ -168,7 +166,7 @@ impl Hub {
     /// delivery goes on behind the positions, and what lies before them is lost to this connection, which must be told.
     pub(crate) fn release(&self, key: MemberKey) -> Vec<(Room, Position)> {
         let mut state = self.lock();
-        if !state.members[key.0].holes.is_empty() {
+        if state.members[key.0].has_holes() {
             // What is missing comes before what waits.
             state.members[key.0].outbox.report_hole();
             return Vec::new();
@@ -195,7 +193,7 @@ impl Hub {
     /// Takes the holes of a connection that the hub has put on hold, as far as a request has not closed them since.
     pub(crate) fn take_holes(&self, key: MemberKey) -> Vec<Hole> {
         let mut state = self.lock();
-        let mut holes = std::mem::take(&mut state.members[key.0].holes);
+        let mut holes = state.members[key.0].take_holes();
         holes.retain_mut(|hole| match state.missing(key.0, &hole.room, hole.until) {
             Some(after) => {
                 hole.after = after;
@@ -208,7 +206,7 @@ impl Hub {
 
     /// Whether the connection has holes that nobody has taken yet.
     pub(crate) fn has_holes(&self, key: MemberKey) -> bool {
-        !self.lock().members[key.0].holes.is_empty()
+        self.lock().members[key.0].has_holes()
     }
 
     /// Compares a room's members with the position that the broker has reached there: whoever is behind has missed
@@ -216,7 +214,7 @@ impl Hub {
     pub(crate) fn verify(&self, room: &Room, reached: Position) -> usize {
         let mut state = self.lock();
         let Some(&index) = state.by_name.get(room) else { return 0 };
-        let members: Vec<usize> = state.rooms[index].seats.iter().map(|seat| seat.member).collect();
+        let members: Vec<usize> = state.rooms[index].seats().iter().map(Seat::member).collect();
         let mut behind = 0;
         for member in members {
             if state.note_hole(member, room, reached) {
@@ -245,7 +243,7 @@ impl Hub {
 
     /// Every room with its number of local members.
     pub(crate) fn rooms(&self) -> Vec<(Room, usize)> {
-        self.lock().rooms.iter().map(|(_, entry)| (entry.name.clone(), entry.seats.len())).collect()
+        self.lock().rooms.iter().map(|(_, entry)| (entry.name.clone(), entry.seats().len())).collect()
     }
 
     /// How many rooms have local members.
@@ -261,25 +259,23 @@ impl Hub {
 impl State {
     fn note_hole(&mut self, member: usize, room: &Room, until: Position) -> bool {
         let Some(after) = self.missing(member, room, until) else { return false };
-        let holes = &mut self.members[member].holes;
-        holes.retain(|known| known.room != *room);
-        holes.push(Hole { room: room.clone(), after, until });
+        self.members[member].note_hole(Hole { room: room.clone(), after, until });
         true
     }
 
     /// Where the member has come to in the room, if that lies before the position.
     fn missing(&self, member: usize, room: &Room, until: Position) -> Option<Position> {
         let (index, seat) = self.seat_of(MemberKey(member), room)?;
-        self.rooms[index].seats[seat].short_of(until)
+        self.rooms[index].seats()[seat].short_of(until)
     }
 
     /// Goes on behind the position in a room, if that is further on.
     fn skip_to(&mut self, key: MemberKey, room: &Room, position: Position) -> bool {
         let Some((index, seat)) = self.seat_of(key, room) else { return false };
-        let seat = &mut self.rooms[index].seats[seat];
+        let seat = &mut self.rooms[index].seats_mut()[seat];
         let is_further = seat.short_of(position).is_some();
         if is_further {
-            seat.after = Some(position);
+            seat.advance(position);
         }
         is_further
     }
@@ -302,20 +298,18 @@ impl State {
         if let Some(index) = self.by_name.get(room) {
             return *index;
         }
-        let index = self.rooms.insert(RoomEntry { name: room.clone(), seats: Vec::new() });
+        let index = self.rooms.insert(RoomEntry::new(room.clone()));
         self.by_name.insert(room.clone(), index);
         index
     }
 
     fn unseat(&mut self, key: MemberKey, room: &Room) -> bool {
         let Some((index, seat)) = self.seat_of(key, room) else { return false };
-        self.members[key.0].seats.retain(|place| place.room() != index);
-        let seats = &mut self.rooms[index].seats;
-        seats.swap_remove(seat);
-        if let Some(moved) = seats.get(seat).map(|moved| moved.member) {
+        self.members[key.0].stand_up(index);
+        if let Some(moved) = self.rooms[index].remove(seat) {
             self.members[moved].reseat(index, seat);
         }
-        if self.rooms[index].seats.is_empty() {
+        if self.rooms[index].seats().is_empty() {
             self.rooms.remove(index);
             self.by_name.remove(room);
         }

@@ -42,8 +42,8 @@ impl State {
         let rooms = self.indices(publication);
         for (place, index) in rooms.iter().enumerate() {
             let Some(index) = *index else { continue };
-            for seat in 0..self.rooms[index].seats.len() {
-                let member = self.rooms[index].seats[seat].member;
+            for seat in 0..self.rooms[index].seats().len() {
+                let member = self.rooms[index].seats()[seat].member();
                 self.deliver_at(member, publication, &rooms, place, touched);
             }
         }
@@ -58,9 +58,9 @@ impl State {
         touched: &mut Touched,
     ) {
         let frame = publication.frame(publication.all_rooms());
-        for seat in 0..self.rooms[index].seats.len() {
-            let seat = &mut self.rooms[index].seats[seat];
-            let member = &mut self.members[seat.member];
+        for seat in 0..self.rooms[index].seats().len() {
+            let seat = &mut self.rooms[index].seats_mut()[seat];
+            let member = &mut self.members[seat.member()];
             if publication.except == Some(member.connection) {
                 continue;
             }
@@ -68,13 +68,13 @@ impl State {
                 hold.keep(publication);
                 continue;
             }
-            match seat.fit(position) {
+            match member.fit(index, seat, position) {
                 Fit::Next => {
-                    seat.after = position.or(seat.after);
+                    position.into_iter().for_each(|position| seat.advance(position));
                     touched.put(&member.outbox, frame.clone());
                 }
                 Fit::Ahead => {
-                    let member = seat.member;
+                    let member = seat.member();
                     self.interrupt(member, publication);
                 }
                 Fit::Behind => {}
@@ -143,7 +143,8 @@ impl State {
         let (mut set, mut is_ahead) = (0, false);
         for (place, (index, (_, position))) in rooms.iter().zip(&publication.places).enumerate() {
             let seat = index.and_then(|index| self.seat_in(member, index));
-            match seat.map(|(index, seat)| self.rooms[index].seats[seat].fit(*position)) {
+            let fit = |(index, seat)| self.members[member].fit(index, &self.rooms[index].seats()[seat], *position);
+            match seat.map(fit) {
                 Some(Fit::Next) => set |= 1 << place,
                 Some(Fit::Ahead) => is_ahead = true,
                 Some(Fit::Behind) | None => {}
@@ -156,10 +157,10 @@ impl State {
     fn advance(&mut self, member: usize, publication: &Publication, rooms: &[Option<usize>], set: RoomSet) {
         for (place, (index, (_, position))) in rooms.iter().zip(&publication.places).enumerate() {
             if set & (1 << place) != 0
-                && position.is_some()
+                && let Some(position) = *position
                 && let Some((index, seat)) = index.and_then(|index| self.seat_in(member, index))
             {
-                self.rooms[index].seats[seat].after = *position;
+                self.rooms[index].seats_mut()[seat].advance(position);
             }
         }
     }

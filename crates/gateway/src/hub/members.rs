@@ -23,13 +23,72 @@ pub(super) struct Member {
     pub(super) seats: Vec<Place>,
     /// Boxed, for hardly anybody is on hold, and there are many members.
     pub(super) hold: Option<Box<Hold>>,
+    /// Boxed, for hardly anybody has any.
+    trouble: Option<Box<Trouble>>,
+}
+
+/// What a member has met with in its rooms.
+#[derive(Debug, Default)]
+struct Trouble {
     /// What its connection has to fill before anything else is delivered.
-    pub(super) holes: Vec<Hole>,
+    holes: Vec<Hole>,
+    /// By room, a former life of its stream: what still comes of it is late.
+    buried: Vec<(usize, Epoch)>,
 }
 
 impl Member {
     pub(super) fn new(connection: ConnectionId, outbox: Arc<Outbox>) -> Self {
-        Self { connection, outbox, seats: Vec::new(), hold: None, holes: Vec::new() }
+        Self { connection, outbox, seats: Vec::new(), hold: None, trouble: None }
+    }
+
+    /// Takes a place.
+    pub(super) fn sit(&mut self, place: Place) {
+        self.seats.push(place);
+    }
+
+    /// Leaves the room, and what was of it.
+    pub(super) fn stand_up(&mut self, room: usize) {
+        self.seats.retain(|place| place.room() != room);
+        if let Some(trouble) = &mut self.trouble {
+            trouble.buried.retain(|(buried, _)| *buried != room);
+        }
+    }
+
+    /// Whether its connection has anything to fill.
+    pub(super) fn has_holes(&self) -> bool {
+        self.trouble.as_ref().is_some_and(|trouble| !trouble.holes.is_empty())
+    }
+
+    /// Takes what its connection has to fill.
+    pub(super) fn take_holes(&mut self) -> Vec<Hole> {
+        self.trouble.as_mut().map(|trouble| std::mem::take(&mut trouble.holes)).unwrap_or_default()
+    }
+
+    /// Notes a hole, in the place of an earlier one in its room.
+    pub(super) fn note_hole(&mut self, hole: Hole) {
+        let holes = &mut self.trouble.get_or_insert_default().holes;
+        holes.retain(|known| known.room != hole.room);
+        holes.push(hole);
+    }
+
+    /// Notes that a life of the room's stream is over; only the last one is remembered.
+    pub(super) fn bury(&mut self, room: usize, former: Epoch) {
+        let buried = &mut self.trouble.get_or_insert_default().buried;
+        buried.retain(|(known, _)| *known != room);
+        buried.push((room, former));
+    }
+
+    fn has_buried(&self, room: usize, epoch: Epoch) -> bool {
+        self.trouble.as_ref().is_some_and(|trouble| trouble.buried.contains(&(room, epoch)))
+    }
+
+    /// How an event at the position fits the member's seat in the room.
+    pub(super) fn fit(&self, room: usize, seat: &Seat, position: Option<Position>) -> Fit {
+        match seat.fit(position) {
+            Ok(fit) => fit,
+            Err(epoch) if self.has_buried(room, epoch) => Fit::Behind,
+            Err(_) => Fit::Ahead,
+        }
     }
 
     /// The seat in the room has moved.
@@ -94,17 +153,54 @@ impl Hold {
 #[derive(Debug)]
 pub(super) struct RoomEntry {
     pub(super) name: Room,
-    pub(super) seats: Vec<Seat>,
+    seats: Vec<Seat>,
 }
 
-/// A member's place in a room.
+/// Seats for which a room keeps memory that it does not need.
+const SPARE_SEATS: usize = 16;
+
+impl RoomEntry {
+    pub(super) fn new(name: Room) -> Self {
+        Self { name, seats: Vec::new() }
+    }
+
+    pub(super) fn seats(&self) -> &[Seat] {
+        &self.seats
+    }
+
+    pub(super) fn seats_mut(&mut self) -> &mut [Seat] {
+        &mut self.seats
+    }
+
+    /// Gives the member a seat. Answers which.
+    pub(super) fn add(&mut self, member: usize) -> usize {
+        let seat = self.seats.len();
+        if seat == self.seats.capacity() {
+            // A quarter more, and not twice as much: seats are a good part of what an idle connection holds.
+            self.seats.reserve_exact((seat / 4).max(1));
+        }
+        self.seats.push(Seat::new(member));
+        seat
+    }
+
+    /// Takes a seat away. Answers the member that sits there now, if there is another.
+    pub(super) fn remove(&mut self, seat: usize) -> Option<usize> {
+        self.seats.swap_remove(seat);
+        if self.seats.capacity() > SPARE_SEATS && self.seats.len() < self.seats.capacity() / 4 {
+            self.seats.shrink_to(self.seats.len() * 2);
+        }
+        self.seats.get(seat).map(Seat::member)
+    }
+}
+
+/// A member's place in a room. 24 bytes, for there are several for each connection, and a delivery goes through them.
 #[derive(Debug)]
 pub(super) struct Seat {
-    pub(super) member: usize,
-    /// Where delivery has come to; `None` until the start is known, while the member is on hold.
-    pub(super) after: Option<Position>,
-    /// A former life of the stream: what still comes of it is late. Boxed, for few have one.
-    pub(super) former: Option<Box<Epoch>>,
+    member: u32,
+    /// Whether the start is known; while it is not, the member is on hold.
+    has_started: bool,
+    /// Where delivery has come to.
+    after: Position,
 }
 
 /// How an event at a position fits a seat.
@@ -119,26 +215,46 @@ pub(super) enum Fit {
 }
 
 impl Seat {
-    pub(super) fn fit(&self, position: Option<Position>) -> Fit {
-        let (after, position) = match (self.after, position) {
+    fn new(member: usize) -> Self {
+        // There is no memory for four thousand million members.
+        Self { member: member as u32, has_started: false, after: Position { epoch: Epoch(0), offset: 0 } }
+    }
+
+    /// Who sits there.
+    pub(super) fn member(&self) -> usize {
+        self.member as usize
+    }
+
+    /// Where delivery has come to; `None` until the start is known.
+    pub(super) fn after(&self) -> Option<Position> {
+        self.has_started.then_some(self.after)
+    }
+
+    /// Delivery has come to the position.
+    pub(super) fn advance(&mut self, position: Position) {
+        (self.has_started, self.after) = (true, position);
+    }
+
+    /// How an event fits; the epoch of one that belongs to another life of the stream.
+    fn fit(&self, position: Option<Position>) -> Result<Fit, Epoch> {
+        let (after, position) = match (self.after(), position) {
             // Ephemeral: is delivered to whoever is there.
-            (_, None) => return Fit::Next,
-            (None, Some(_)) => return Fit::Behind,
+            (_, None) => return Ok(Fit::Next),
+            (None, Some(_)) => return Ok(Fit::Behind),
             (Some(after), Some(position)) => (after, position),
         };
-        match after.is_before(&position) {
-            None if self.former.as_deref() == Some(&position.epoch) => Fit::Behind,
-            Some(false) if fault::is_built_in(Fault::Redelivery) => Fit::Next,
-            Some(true) if position.offset == after.offset + 1 => Fit::Next,
-            Some(false) => Fit::Behind,
-            Some(true) | None => Fit::Ahead,
-        }
+        Ok(match after.is_before(&position).ok_or(position.epoch)? {
+            false if fault::is_built_in(Fault::Redelivery) => Fit::Next,
+            true if position.offset == after.offset + 1 => Fit::Next,
+            false => Fit::Behind,
+            true => Fit::Ahead,
+        })
     }
 
     /// Where delivery has come to, unless that is the position or lies behind it. Of two lives of a stream nobody here knows
     /// which is the later one.
     pub(super) fn short_of(&self, position: Position) -> Option<Position> {
-        self.after.filter(|after| after.is_before(&position) != Some(false))
+        self.after().filter(|after| after.is_before(&position) != Some(false))
     }
 }
 

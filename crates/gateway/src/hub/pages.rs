@@ -47,7 +47,7 @@ impl Hub {
         let state = self.lock();
         let end = page.next.saturating_add(STRETCH);
         for entry in (page.next..end).filter_map(|place| state.rooms.get(place)) {
-            page.add(&entry.name, entry.seats.len());
+            page.add(&entry.name, entry.seats().len());
         }
         page.next = end;
         end < state.rooms.capacity()
