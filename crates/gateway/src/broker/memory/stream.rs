@@ -1,6 +1,7 @@
 //! The stream of one room: its life, its counter and the events that are kept.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use roomcast_protocol::server::GapReason;
@@ -16,14 +17,20 @@ pub(super) struct Stream {
     epoch: Epoch,
     /// The last offset given.
     offset: u64,
-    /// Kept events, oldest first; their offsets are consecutive and end with the last given.
-    pub(super) kept: VecDeque<Kept>,
-    /// Bytes of the kept events.
-    pub(super) bytes: usize,
     /// Members of this node, and publications under way.
     pub(super) holds: usize,
     /// Its place among the streams that nobody holds.
-    pub(super) idle: Option<u64>,
+    pub(super) idle: Option<NonZeroU64>,
+    /// Boxed, for there are many rooms of one member in which nothing ever happens. `None` before the first event.
+    history: Option<Box<History>>,
+}
+
+/// The events that are kept of one room.
+#[derive(Debug, Clone, Default)]
+struct History {
+    /// Oldest first; their offsets are consecutive and end with the last given.
+    kept: VecDeque<Kept>,
+    bytes: usize,
 }
 
 /// A kept event.
@@ -38,7 +45,7 @@ pub(super) struct Kept {
 impl Stream {
     /// A stream with a life of its own: no position of an earlier one is valid in it.
     pub(super) fn new() -> Self {
-        Self { epoch: Epoch(rand::random()), offset: 0, kept: VecDeque::new(), bytes: 0, holds: 0, idle: None }
+        Self { epoch: Epoch(rand::random()), offset: 0, holds: 0, idle: None, history: None }
     }
 
     /// The position of the last event.
@@ -53,22 +60,38 @@ impl Stream {
     }
 
     pub(super) fn keep(&mut self, kept: Kept) {
-        self.bytes += kept.bytes;
-        self.kept.push_back(kept);
+        let history = self.history.get_or_insert_default();
+        history.bytes += kept.bytes;
+        history.kept.push_back(kept);
+    }
+
+    /// Kept events, oldest first.
+    pub(super) fn kept(&self) -> impl Iterator<Item = &Kept> {
+        self.history.iter().flat_map(|history| &history.kept)
+    }
+
+    /// Bytes of the kept events.
+    pub(super) fn bytes(&self) -> usize {
+        self.history.as_ref().map_or(0, |history| history.bytes)
+    }
+
+    /// How many events are kept.
+    fn length(&self) -> usize {
+        self.history.as_ref().map_or(0, |history| history.kept.len())
     }
 
     /// The kept events behind a position, or the newest.
     pub(super) fn page(&self, since: Option<Position>, limit: usize) -> Page {
         let behind = match since {
             Some(since) => self.count_behind(since),
-            None => Ok(self.kept.len().min(limit)),
+            None => Ok(self.length().min(limit)),
         };
         let (behind, gap) = match behind {
             Ok(behind) => (behind, None),
             Err(reason) => (0, Some(reason)),
         };
         let taken = behind.min(limit);
-        let kept = self.kept.iter().skip(self.kept.len() - behind).take(taken);
+        let kept = self.kept().skip(self.length() - behind).take(taken);
         let publications = kept.map(|kept| kept.publication.clone()).collect();
         let position = Position { offset: self.offset - (behind - taken) as u64, ..self.position() };
         Page { publications, position, latest: self.position(), more: taken < behind, gap }
@@ -81,21 +104,22 @@ impl Stream {
             return Err(GapReason::EpochChanged);
         }
         let behind = usize::try_from(self.offset - since.offset).unwrap_or(usize::MAX);
-        if behind > self.kept.len() { Err(GapReason::HistoryTruncated) } else { Ok(behind) }
+        if behind > self.length() { Err(GapReason::HistoryTruncated) } else { Ok(behind) }
     }
 
     /// Whether more is kept than may be.
     pub(super) fn exceeds(&self, bounds: RoomBounds) -> bool {
-        self.kept.len() > bounds.events || self.bytes > bounds.bytes
+        self.length() > bounds.events || self.bytes() > bounds.bytes
     }
 
     /// Forgets the oldest kept event.
     pub(super) fn forget_oldest(&mut self) -> Option<Kept> {
-        let oldest = self.kept.pop_front()?;
-        self.bytes -= oldest.bytes;
+        let History { kept, bytes } = &mut **self.history.as_mut()?;
+        let oldest = kept.pop_front()?;
+        *bytes -= oldest.bytes;
         // A burst should not be paid for until the end of the room.
-        if self.kept.capacity() > 64 && self.kept.len() < self.kept.capacity() / 4 {
-            self.kept.shrink_to(self.kept.len() * 2);
+        if kept.capacity() > 64 && kept.len() < kept.capacity() / 4 {
+            kept.shrink_to(kept.len() * 2);
         }
         Some(oldest)
     }

@@ -1,6 +1,7 @@
 //! All streams of the embedded broker, and the bounds on them together.
 
 use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,9 +31,9 @@ pub(super) struct Streams {
     by_room: HashMap<Room, Stream>,
     classes: PerKind<Class>,
     /// Streams that nobody holds, by the time since when.
-    idle: BTreeMap<u64, (Room, Instant)>,
+    idle: BTreeMap<NonZeroU64, (Room, Instant)>,
     bytes: usize,
-    /// Orders `ages` and `idle`.
+    /// The last place given in `ages` or `idle`.
     sequence: u64,
 }
 
@@ -87,8 +88,8 @@ impl Streams {
         stream.holds = stream.holds.saturating_sub(1);
         if stream.holds == 0 && stream.idle.is_none() {
             self.sequence += 1;
-            stream.idle = Some(self.sequence);
-            self.idle.insert(self.sequence, (room.clone(), now));
+            stream.idle = NonZeroU64::new(self.sequence);
+            self.idle.extend(stream.idle.map(|place| (place, (room.clone(), now))));
         }
     }
 
@@ -144,8 +145,8 @@ impl Streams {
 
     fn drop_stream(&mut self, room: &Room) {
         let Some(stream) = self.by_room.remove(room) else { return };
-        self.bytes -= stream.bytes;
-        for kept in &stream.kept {
+        self.bytes -= stream.bytes();
+        for kept in stream.kept() {
             self.classes.of_mut(room.kind()).ages.remove(&kept.sequence);
         }
         if let Some(idle) = stream.idle {
@@ -190,7 +191,7 @@ impl Streams {
     pub(super) fn kept(&self, room: &Room) -> Vec<Arc<Publication>> {
         self.by_room
             .get(room)
-            .map_or_else(Vec::new, |stream| stream.kept.iter().map(|kept| kept.publication.clone()).collect())
+            .map_or_else(Vec::new, |stream| stream.kept().map(|kept| kept.publication.clone()).collect())
     }
 
     #[cfg(test)]
