@@ -6,25 +6,30 @@
 
 #[cfg(feature = "echo")]
 pub(crate) mod echo;
+mod life;
 mod socket;
 mod wire;
 
-use std::future::poll_fn;
+use std::future::pending;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use roomcast_protocol::server::{AuthExpiring, ConnectionClosing, Reply};
 use roomcast_protocol::{Advice, CloseCode};
 use roomcast_websocket::{Close, Violation};
+use tokio::task::coop::has_budget_remaining;
 use tokio::time::Instant;
 
 use crate::auth::{BadToken, Identity};
 use crate::frame::Frame;
 use crate::heartbeat::{Deadlines, Due, Open};
+use crate::moment::Moment;
 use crate::node::Node;
 use crate::outbox::{Closing, Outbox};
 use crate::session::{Incoming, Outcome, Session};
+pub(crate) use life::Life;
 use socket::{Io, Socket};
 pub(crate) use wire::{Bare, Piped, Wire};
 
@@ -57,21 +62,38 @@ enum End {
     Cut,
 }
 
-/// One connection. Boxed where it runs: a future's arguments lie in it twice, and there are many connections.
+/// One connection.
 pub(crate) struct Connection<W> {
     socket: Socket<W>,
     node: Arc<Node>,
     outbox: Arc<Outbox>,
     deadlines: Deadlines,
     /// The earliest time at which the wheel will ring.
-    rings_at: Option<Instant>,
-    /// The session, while no request is under way.
-    session: Option<Box<Session>>,
-    under_way: Option<UnderWay>,
+    rings_at: Option<Moment>,
+    /// Since when a message of the client is known to be incomplete.
+    incomplete_since: Option<Moment>,
+    work: Work,
     /// Whether the hub has put the connection on hold for missing events, and nothing was done about it yet.
     has_hole: bool,
     /// Control frames since others had their turn.
     controls: u32,
+}
+
+/// What a connection's session does.
+enum Work {
+    /// Waits for the next request.
+    None(Box<Session>),
+    /// Carries one out.
+    UnderWay(UnderWay),
+}
+
+impl Work {
+    fn session(&self) -> Option<&Session> {
+        match self {
+            Self::None(session) => Some(session),
+            Self::UnderWay(_) => None,
+        }
+    }
 }
 
 /// What a connection begins with, as its first request.
@@ -106,30 +128,29 @@ fn end_typing(mut session: Box<Session>) -> UnderWay {
 impl<W: Wire> Connection<W> {
     /// A connection that begins with this request. `read` was read of the wire before the upgrade.
     pub(crate) fn new(wire: W, read: Vec<u8>, node: Arc<Node>, outbox: Arc<Outbox>, begin: UnderWay) -> Box<Self> {
-        Box::new(Self {
+        let mut connection = Box::new(Self {
             socket: Socket::new(wire, read, &node.config),
-            deadlines: Deadlines::new(&node.config),
+            deadlines: Deadlines::new(&node.config, node.wheel.now()),
             node,
             outbox,
             rings_at: None,
-            session: None,
-            under_way: Some(begin),
+            incomplete_since: None,
+            work: Work::UnderWay(begin),
             has_hole: false,
             controls: 0,
-        })
+        });
+        connection.schedule();
+        connection
     }
 
-    /// Runs it to its end.
-    pub(crate) async fn run(mut self: Box<Self>) {
-        self.schedule();
-        let end = self.serve().await;
-        // A future of its own, so that whoever is not closing has no room for it.
-        let code = Box::pin(self.end(end)).await;
+    /// Ends it.
+    async fn end(mut self: Box<Self>, end: End) {
+        let code = self.see_off(end).await;
         self.node.metrics.closed(code);
         tracing::debug!(code = code.code(), "connection closed");
     }
 
-    async fn end(&mut self, end: End) -> CloseCode {
+    async fn see_off(&mut self, end: End) -> CloseCode {
         match end {
             End::Close(closing) => {
                 if closing.code == CloseCode::SlowConsumer {
@@ -148,34 +169,37 @@ impl<W: Wire> Connection<W> {
         }
     }
 
-    async fn serve(&mut self) -> End {
+    /// Serves it until it ends.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
-            let end = match self.turn().await {
+            let end = match ready!(self.poll_turn(cx)) {
                 Turn::Flushed => self.flushed(),
                 Turn::Answered(session, outcome) => self.answered(session, outcome),
                 Turn::Received(message) => self.received(message),
             };
             if let Some(end) = end {
-                return end;
+                return Poll::Ready(end);
             }
-            if self.controls >= CONTROLS {
+            if self.controls >= CONTROLS || !has_budget_remaining() {
                 self.controls = 0;
-                tokio::task::yield_now().await;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
         }
     }
 
-    async fn turn(&mut self) -> Turn {
-        let (socket, outbox, under_way) = (&mut self.socket, &self.outbox, &mut self.under_way);
-        let metrics = &self.node.metrics;
-        let may_read = under_way.is_none();
-        tokio::select! {
-            // Writing what others sent comes before asking for more; an answer before the next question.
-            biased;
-            () = outbox.flushed() => Turn::Flushed,
-            (session, outcome) = async { under_way.as_mut().expect("guarded").await }, if !may_read => Turn::Answered(session, outcome),
-            message = poll_fn(|cx| socket.poll(cx, may_read, outbox, metrics)) => Turn::Received(message),
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        // Writing what others sent comes before asking for more; an answer before the next question.
+        if self.outbox.poll_flushed(cx).is_ready() {
+            return Poll::Ready(Turn::Flushed);
         }
+        if let Work::UnderWay(request) = &mut self.work
+            && let Poll::Ready((session, outcome)) = request.as_mut().poll(cx)
+        {
+            return Poll::Ready(Turn::Answered(session, outcome));
+        }
+        let may_read = self.work.session().is_some();
+        self.socket.poll(cx, may_read, &self.outbox, &self.node.metrics).map(Turn::Received)
     }
 
     /// Looks at the news of the outbox. Its frames are written when the loop comes to the socket.
@@ -198,22 +222,31 @@ impl<W: Wire> Connection<W> {
         if taken.is_time { self.on_time() } else { None }
     }
 
-    /// Fills a hole, when no request is under way that would be answered out of turn.
+    /// Begins a request, when none is under way that would be answered out of turn. Answers whether it has begun.
+    fn request(&mut self, request: impl FnOnce(Box<Session>) -> UnderWay) -> bool {
+        // The place is taken by a future that takes no memory.
+        match std::mem::replace(&mut self.work, Work::UnderWay(Box::pin(pending()))) {
+            Work::None(session) => self.work = Work::UnderWay(request(session)),
+            under_way @ Work::UnderWay(_) => {
+                self.work = under_way;
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Fills a hole, as soon as that is possible.
     fn begin_repair(&mut self) {
-        if self.has_hole
-            && let Some(session) = self.session.take()
-        {
+        if self.has_hole && self.request(repair) {
             self.has_hole = false;
-            self.under_way = Some(repair(session));
         }
     }
 
     fn answered(&mut self, session: Box<Session>, outcome: Outcome) -> Option<End> {
-        self.under_way = None;
         let expires_at = session.expires_at();
-        self.session = Some(session);
+        self.work = Work::None(session);
         if let Some(expires_at) = expires_at {
-            self.deadlines.authenticated(expires_at, self.node.clock.now());
+            self.deadlines.authenticated(expires_at, self.node.clock.now(), self.node.wheel.now());
             self.schedule();
         }
         // Through the outbox, so that the answer that was just queued goes first.
@@ -225,6 +258,10 @@ impl<W: Wire> Connection<W> {
     }
 
     fn received(&mut self, io: Io) -> Option<End> {
+        let now = self.node.wheel.now();
+        // Between two frames of one message there may be control frames.
+        let begun = matches!(io, Io::Control | Io::Begun) && self.socket.is_incomplete();
+        self.incomplete_since = begun.then(|| self.incomplete_since.unwrap_or(now));
         let (incoming, bytes) = match io {
             Io::Text(text) => {
                 let bytes = text.len();
@@ -233,7 +270,7 @@ impl<W: Wire> Connection<W> {
             Io::Binary(bytes) => (Incoming::Binary(bytes.len()), bytes.len()),
             Io::Control => {
                 self.controls += 1;
-                self.deadlines.seen();
+                self.deadlines.seen(now);
                 return None;
             }
             Io::Begun => {
@@ -245,10 +282,9 @@ impl<W: Wire> Connection<W> {
             Io::Ended => return Some(self.lost("reset")),
             Io::Broken => return Some(self.lost("io")),
         };
-        self.deadlines.seen();
+        self.deadlines.seen(now);
         self.node.metrics.received(bytes);
-        let session = self.session.take()?;
-        self.under_way = Some(handle(session, incoming));
+        self.request(|session| handle(session, incoming));
         None
     }
 
@@ -273,7 +309,7 @@ impl<W: Wire> Connection<W> {
     fn on_time(&mut self) -> Option<End> {
         self.outbox.rest();
         let close = |code| Some(End::Close(Closing { code, retry_after_ms: Some(0) }));
-        while let Some(due) = self.deadlines.due(&self.node.config, self.open()) {
+        while let Some(due) = self.deadlines.due(&self.node.config, self.node.wheel.now(), self.open()) {
             match due {
                 Due::Ping => self.outbox.ping(),
                 Due::Expiring(expires_at) => {
@@ -281,7 +317,9 @@ impl<W: Wire> Connection<W> {
                     self.outbox.send(Frame::reply(None, notice, self.node.clock.now()));
                 }
                 // During a request nothing is read; a peer that takes its replay is not silent.
-                Due::Idle if self.under_way.is_some() && self.outbox.take_progress() => self.deadlines.seen(),
+                Due::Idle if self.work.session().is_none() && self.outbox.take_progress() => {
+                    self.deadlines.seen(self.node.wheel.now());
+                }
                 Due::Idle => return close(CloseCode::HeartbeatTimeout),
                 Due::Stalled => return close(CloseCode::SlowConsumer),
                 Due::Message => return close(CloseCode::ProtocolError),
@@ -289,34 +327,35 @@ impl<W: Wire> Connection<W> {
                 Due::Expired => return close(CloseCode::TokenExpired),
                 Due::Authentication => {
                     // A request under way is the authentication itself; it is given its time by the broker's own.
-                    let Some(session) = &self.session else { break };
+                    let Some(session) = self.work.session() else { break };
                     let closing = session.time_out();
                     self.outbox.close(closing);
                     break;
                 }
             }
         }
-        let is_over = |session: &mut Box<Session>| session.typing_ends_at().is_some_and(|at| at <= Instant::now());
-        if let Some(session) = self.session.take_if(is_over) {
-            self.under_way = Some(end_typing(session));
+        let typing_ends_at = self.work.session().and_then(Session::typing_ends_at);
+        if typing_ends_at.is_some_and(|at| at <= Instant::now()) {
+            self.request(end_typing);
         }
         self.schedule();
         None
     }
 
     fn open(&self) -> Open {
-        Open { incomplete_since: self.socket.incomplete_since(), stalled_since: self.outbox.stalled_since() }
+        let stalled_since = self.outbox.stalled_since().map(|since| self.node.wheel.moment(since));
+        Open { incomplete_since: self.incomplete_since, stalled_since }
     }
 
     /// Makes sure that the wheel rings for the next deadline. One entry does for all: an earlier one looks for itself.
     fn schedule(&mut self) {
-        let now = Instant::now();
-        let typing = self.session.as_ref().and_then(|session| session.typing_ends_at());
+        let wheel = &self.node.wheel;
+        let typing = self.work.session().and_then(Session::typing_ends_at).map(|at| wheel.moment(at));
         let next = self.deadlines.next(&self.node.config, self.open());
         let next = typing.map_or(next, |typing| typing.min(next));
-        if self.rings_at.is_none_or(|rings_at| rings_at <= now || next < rings_at) {
+        if self.rings_at.is_none_or(|rings_at| rings_at <= wheel.now() || next < rings_at) {
             self.rings_at = Some(next);
-            self.node.wheel.schedule(next, &self.outbox);
+            wheel.schedule(next, &self.outbox);
         }
     }
 
@@ -374,18 +413,17 @@ fn announcement(closing: Closing) -> ConnectionClosing {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn future_size<F: Future>(_: impl Fn(Box<Connection<Bare>>) -> F) -> usize {
-        size_of::<F>()
-    }
+    use crate::node::Handle;
 
     /// There are tens of thousands: what each holds while nothing happens must not grow unseen. Allocators have classes of sizes,
     /// and these are the last before the next one; an `Arc` has 16 bytes of its own.
     #[test]
     fn an_idle_connection_holds_no_more_than_it_did() {
-        assert!(size_of::<Connection<Bare>>() <= 256, "{}", size_of::<Connection<Bare>>());
-        assert!(size_of::<Session>() <= 224, "{}", size_of::<Session>());
+        assert!(size_of::<Connection<Bare>>() <= 160, "{}", size_of::<Connection<Bare>>());
+        assert!(size_of::<Session>() <= 48, "{}", size_of::<Session>());
         assert!(size_of::<Outbox>() <= 192 - 16, "{}", size_of::<Outbox>());
-        assert!(future_size(Connection::run) <= 160, "{}", future_size(Connection::run));
+        assert!(size_of::<Handle>() <= 128 - 16, "{}", size_of::<Handle>());
+        assert!(size_of::<Identity>() <= 128 - 16, "{}", size_of::<Identity>());
+        assert!(size_of::<Life>() <= 16, "{}", size_of::<Life>());
     }
 }

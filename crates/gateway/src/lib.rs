@@ -31,6 +31,7 @@ pub mod limits;
 mod metrics;
 #[cfg(test)]
 mod model;
+mod moment;
 mod node;
 pub mod origin;
 mod outbound;

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::address;
-use crate::auth::{Authenticator, BadToken, Identity, TokenMark};
+use crate::auth::{Authenticator, BadToken, Identity};
 use crate::broker::memory::MemoryBroker;
 use crate::broker::{Broker, DELIVER_QUEUE, Unavailable};
 use crate::callback::Callback;
@@ -111,10 +111,8 @@ pub(crate) struct Handle {
     pub(crate) outbox: Arc<Outbox>,
     /// Where the client is, as far as the gateway believes it.
     pub(crate) address: IpAddr,
-    /// Set when the connection is authenticated; never changes, since a renewal must name the same user.
-    pub(crate) user: OnceLock<UserId>,
-    /// The token in force.
-    token: Mutex<TokenMark>,
+    /// What the token in force says; `None` before the first. The user never changes, since a renewal must name the same one.
+    identity: Mutex<Option<Arc<Identity>>>,
     messages: Mutex<FixedWindow>,
 }
 
@@ -312,25 +310,18 @@ impl Node {
         let outbox = Arc::new(Outbox::new(self.config.max_queue_bytes));
         let id = ConnectionId::new();
         let key = self.hub.admit(id, outbox.clone());
-        let handle = Arc::new(Handle {
-            id,
-            key,
-            outbox,
-            address,
-            user: OnceLock::new(),
-            token: Mutex::default(),
-            messages: Mutex::default(),
-        });
+        let handle =
+            Arc::new(Handle { id, key, outbox, address, identity: Mutex::default(), messages: Mutex::default() });
         self.registry().insert(id, handle.clone());
         self.metrics.connections.inc();
         Ok(Admission { node: self.clone(), handle })
     }
 
     /// Notes that a connection has said who it is, for the first time. False when the user has too many.
-    pub(crate) fn enter(&self, handle: &Handle, identity: &Identity) -> bool {
+    pub(crate) fn enter(&self, handle: &Handle, identity: &Arc<Identity>) -> bool {
         let is_counted = self.census.authenticate(&identity.user);
         if is_counted {
-            handle.set_token(identity);
+            handle.set_identity(identity.clone());
         } else {
             self.metrics.rate_limited("user", "connections");
         }
@@ -344,14 +335,14 @@ impl Node {
 
     /// How many connections are authenticated.
     pub(crate) fn total_clients(&self) -> usize {
-        self.registry().values().filter(|handle| handle.user.get().is_some()).count()
+        self.registry().values().filter(|handle| handle.identity().is_some()).count()
     }
 
     /// How much of the message limit the authenticated connections use.
     pub(crate) fn message_usage(&self) -> Usage {
         let now = Instant::now();
         let registry = self.registry();
-        let clients = registry.values().filter(|handle| handle.user.get().is_some());
+        let clients = registry.values().filter(|handle| handle.identity().is_some());
         // Whoever's token raises the limit uses at most all of it.
         let (most, window) = (self.config.messages_per_minute, self.config.message_window);
         Usage::of(clients.map(|handle| handle.messages().used(window, now).min(most)), most)
@@ -396,16 +387,20 @@ impl Handle {
         self.messages().hit(most, window, Instant::now())
     }
 
-    /// The token in force.
-    pub(crate) fn token(&self) -> TokenMark {
-        self.token.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What the token in force says; `None` while the connection has not said who it is.
+    pub(crate) fn identity(&self) -> Option<Arc<Identity>> {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether the connection is that user's.
+    pub(crate) fn is_of(&self, user: &UserId) -> bool {
+        self.identity().is_some_and(|identity| identity.user == *user)
     }
 
     /// Says which token is in force from now on, before it is looked up once more whether it was revoked: so that whoever
     /// revokes it meanwhile finds the connection, or is found.
-    pub(crate) fn set_token(&self, identity: &Identity) {
-        let _ = self.user.set(identity.user.clone());
-        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = identity.token.clone();
+    pub(crate) fn set_identity(&self, identity: Arc<Identity>) {
+        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = Some(identity);
     }
 
     fn messages(&self) -> MutexGuard<'_, FixedWindow> {
@@ -416,15 +411,17 @@ impl Handle {
 impl Drop for Admission {
     fn drop(&mut self) {
         self.handle.outbox.abandon();
+        let identity = self.handle.identity();
+        let user = identity.as_ref().map(|identity| &identity.user);
         let present = self.node.audience.remove(self.handle.id);
-        if let (false, Some(user)) = (present.is_empty(), self.handle.user.get()) {
+        if let (false, Some(user)) = (present.is_empty(), user) {
             self.node.presence.lose(&present, user, self.handle.id);
         }
         let rooms: Vec<Room> = self.node.hub.remove(self.handle.key);
         self.node.broker.release(&rooms);
         self.node.registry().remove(&self.handle.id);
         self.node.metrics.connections.dec();
-        self.node.census.leave(address::limit_key(self.handle.address), self.handle.user.get());
+        self.node.census.leave(address::limit_key(self.handle.address), user);
     }
 }
 

@@ -14,7 +14,7 @@ mod writing;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use roomcast_protocol::CloseCode;
 use tokio::net::tcp::OwnedWriteHalf;
@@ -220,7 +220,12 @@ impl Outbox {
 
     /// Waits for a flush.
     pub(crate) async fn flushed(&self) {
-        poll_fn(|cx| self.wake.poll_take(cx)).await;
+        poll_fn(|cx| self.poll_flushed(cx)).await;
+    }
+
+    /// The same, for the connection's task alone.
+    pub(crate) fn poll_flushed(&self, cx: &Context<'_>) -> Poll<()> {
+        self.wake.poll_take(cx)
     }
 
     /// Hands the news to the connection's task.

@@ -71,12 +71,19 @@ pub(crate) struct Presented {
 pub(crate) struct Session {
     /// Its entry at the node, and the node.
     admission: Admission,
-    identity: Option<Identity>,
+    identity: Option<Arc<Identity>>,
     has_subprotocol: bool,
-    invalid: FixedWindow,
-    typing: Typing,
+    /// Boxed, for hardly any connection has any of it.
+    seldom: Option<Box<Seldom>>,
     /// What is counted against `LIMITS`; `None` without any.
     dues: Option<Box<Dues>>,
+}
+
+/// What a connection has that types, or makes mistakes.
+#[derive(Default)]
+struct Seldom {
+    invalid: FixedWindow,
+    typing: Typing,
 }
 
 /// Whether the connection goes on after a request.
@@ -87,14 +94,7 @@ impl Session {
     #[must_use]
     pub(crate) fn new(admission: Admission, has_subprotocol: bool) -> Self {
         let dues = Dues::of_connection(&admission.node.meters, admission.handle.address);
-        Self {
-            admission,
-            identity: None,
-            has_subprotocol,
-            invalid: FixedWindow::default(),
-            typing: Typing::default(),
-            dues,
-        }
+        Self { admission, identity: None, has_subprotocol, seldom: None, dues }
     }
 
     /// When the token in force runs out.
@@ -106,7 +106,7 @@ impl Session {
     /// A session of somebody whose token was checked elsewhere.
     #[cfg(test)]
     pub(crate) fn assume(&mut self, identity: Identity) {
-        self.identity = Some(identity);
+        self.identity = Some(Arc::new(identity));
     }
 
     /// Carries out what the upgrade brought.
@@ -178,6 +178,7 @@ impl Session {
 
     /// Says who the client is; a client of the original joins its user room with it.
     async fn welcome(&mut self, identity: Identity, reply_to: Option<RequestId>) -> Outcome {
+        let identity = Arc::new(identity);
         if !self.admission.node.enter(self.handle_of(), &identity) {
             let refusal = ErrorPayload::new(ErrorCode::LimitExceeded, "the user has too many connections");
             self.error(reply_to, refusal);
@@ -233,7 +234,7 @@ impl Session {
         }
         let user = self.identity.as_ref().map(|identity| identity.user.clone());
         let identity = match self.admission.node.authenticate(token, self.admission.handle.address).await {
-            Ok(identity) if Some(&identity.user) == user.as_ref() => identity,
+            Ok(identity) if Some(&identity.user) == user.as_ref() => Arc::new(identity),
             Ok(_) => return self.error(id, ErrorPayload::new(ErrorCode::Unauthorized, "the token is another user's")),
             Err(reason) => return self.error(id, ErrorPayload::new(ErrorCode::Unauthorized, reason.to_string())),
         };
@@ -245,7 +246,7 @@ impl Session {
         self.leave(&lost_rooms);
         self.leave_typing(&lost_rooms).await;
         let ack = AuthAck { user_id: identity.user.clone(), expires_at: identity.expires_at, lost_rooms };
-        self.handle_of().set_token(&identity);
+        self.handle_of().set_identity(identity.clone());
         let is_revoked = self.admission.node.is_revoked(&identity);
         self.identity = Some(identity);
         self.leave_presence(&lost_presence);
@@ -326,7 +327,8 @@ impl Session {
     fn invalid(&mut self, invalid: InvalidMessage) -> Outcome {
         self.error(invalid.reply_to, ErrorPayload::new(ErrorCode::InvalidMessage, invalid.message));
         // One less may pass than closes.
-        let verdict = self.invalid.hit(MOST_INVALID - 1, Duration::from_secs(60), Instant::now());
+        let invalid = &mut self.seldom.get_or_insert_default().invalid;
+        let verdict = invalid.hit(MOST_INVALID - 1, Duration::from_secs(60), Instant::now());
         (verdict != Verdict::Allowed).then_some(Closing { code: CloseCode::TooManyInvalid, retry_after_ms: None })
     }
 

@@ -20,7 +20,7 @@ use roomcast_protocol::{BEARER_PREFIX, ErrorCode, SUBPROTOCOL};
 use tokio::net::TcpStream;
 
 use crate::address;
-use crate::connection::{self, Bare, Connection, Piped, UnderWay};
+use crate::connection::{self, Bare, Connection, Life, Piped, UnderWay};
 use crate::http::problem::Problem;
 use crate::http::{origin_of, peer_of};
 use crate::node::{Admission, Node};
@@ -77,22 +77,15 @@ async fn accept(node: &Arc<Node>, request: &mut Request) -> Result<Response, Pro
 }
 
 /// A connection over the bare socket where there is one, so that nothing of the HTTP connection stays behind.
-enum Begun {
-    Bare(Box<Connection<Bare>>),
-    Piped(Box<Connection<Piped<TokioIo<Upgraded>>>>),
-}
-
-impl Begun {
-    fn new(upgraded: Upgraded, node: Arc<Node>, outbox: Arc<Outbox>, begin: UnderWay) -> Self {
-        match upgraded.downcast::<TokioIo<TcpStream>>() {
-            Ok(parts) => {
-                let wire = Bare::new(parts.io.into_inner(), &outbox);
-                Self::Bare(Connection::new(wire, parts.read_buf.to_vec(), node, outbox, begin))
-            }
-            Err(upgraded) => {
-                let wire = Piped::new(TokioIo::new(upgraded));
-                Self::Piped(Connection::new(wire, Vec::new(), node, outbox, begin))
-            }
+fn open(upgraded: Upgraded, node: Arc<Node>, outbox: Arc<Outbox>, begin: UnderWay) -> Life {
+    match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => {
+            let wire = Bare::new(parts.io.into_inner(), &outbox);
+            Life::Bare(Connection::new(wire, parts.read_buf.to_vec(), node, outbox, begin))
+        }
+        Err(upgraded) => {
+            let wire = Piped::new(TokioIo::new(upgraded));
+            Life::Piped(Connection::new(wire, Vec::new(), node, outbox, begin))
         }
     }
 }
@@ -105,15 +98,9 @@ fn start(node: &Arc<Node>, admission: Admission, presented: Presented, request: 
     let session = Session::new(admission, presented.has_subprotocol);
     let begin = connection::begin(Box::new(session), presented.identity);
     let tasks = node.tasks.clone();
-    tasks.spawn(async move {
-        // A future of its own, so that what it holds is not held as long as the connection lives.
-        let begun = Box::pin(async move { Some(Begun::new(upgraded.await.ok()?, node, outbox, begin)) }).await;
-        match begun {
-            Some(Begun::Bare(connection)) => connection.run().await,
-            Some(Begun::Piped(connection)) => connection.run().await,
-            None => {}
-        }
-    });
+    tasks.spawn(Life::begin(async move {
+        upgraded.await.map_or(Life::Over, |upgraded| open(upgraded, node, outbox, begin))
+    }));
 }
 
 /// Echoes whatever is said on any path, for test suites of WebSocket.

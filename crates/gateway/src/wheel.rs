@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::moment::{Moment, Stopwatch};
 use crate::outbox::Outbox;
 
 /// How far apart the slots are: deadlines are late by at most this. Promised deadlines are of seconds.
@@ -19,7 +20,7 @@ const SLOTS: usize = 1024;
 /// Deadlines of connections.
 #[derive(Debug)]
 pub(crate) struct Wheel {
-    start: Instant,
+    watch: Stopwatch,
     slots: Mutex<Vec<Vec<Entry>>>,
 }
 
@@ -33,25 +34,35 @@ impl Wheel {
     /// An empty wheel, to be run by [`Wheel::run`].
     #[must_use]
     pub(crate) fn new() -> Self {
-        Self { start: Instant::now(), slots: Mutex::new((0..SLOTS).map(|_| Vec::new()).collect()) }
+        Self { watch: Stopwatch::start(), slots: Mutex::new((0..SLOTS).map(|_| Vec::new()).collect()) }
+    }
+
+    /// The time by which the wheel turns.
+    pub(crate) fn now(&self) -> Moment {
+        self.watch.now()
+    }
+
+    /// An instant, in that time.
+    pub(crate) fn moment(&self, at: Instant) -> Moment {
+        self.watch.moment(at)
     }
 
     /// Rings the outbox at that time, or within a tick after it.
-    pub(crate) fn schedule(&self, at: Instant, outbox: &Arc<Outbox>) {
-        let now = self.tick_of(Instant::now());
+    pub(crate) fn schedule(&self, at: Moment, outbox: &Arc<Outbox>) {
+        let now = self.tick_of(self.now());
         let tick = (self.tick_of(at) + 1).max(now + 1);
         self.insert(Entry { tick, outbox: Arc::downgrade(outbox) });
     }
 
     /// Turns the wheel for ever.
     pub(crate) async fn run(&self) {
-        let mut interval = tokio::time::interval_at(self.start + TICK, TICK);
+        let mut interval = tokio::time::interval_at(self.watch.started() + TICK, TICK);
         // After a stall every slot that was passed over comes by at once.
         interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut done = 0;
         loop {
             interval.tick().await;
-            let now = self.tick_of(Instant::now());
+            let now = self.tick_of(self.now());
             // More than one round is the same slots again.
             for tick in done.max(now.saturating_sub(SLOTS as u64)) + 1..=now {
                 self.turn(tick, now);
@@ -76,8 +87,8 @@ impl Wheel {
         self.lock()[slot].push(entry);
     }
 
-    fn tick_of(&self, at: Instant) -> u64 {
-        let ticks = at.saturating_duration_since(self.start).as_millis() / TICK.as_millis();
+    fn tick_of(&self, at: Moment) -> u64 {
+        let ticks = self.watch.until(at).as_millis() / TICK.as_millis();
         u64::try_from(ticks).unwrap_or(u64::MAX - 1)
     }
 
@@ -109,7 +120,7 @@ mod tests {
         });
         let outbox = Arc::new(Outbox::new(10));
         let start = Instant::now();
-        wheel.schedule(start + delay, &outbox);
+        wheel.schedule(wheel.now().plus(delay), &outbox);
         outbox.flushed().await;
         assert!(outbox.take(&mut VecDeque::new()).is_time);
         task.abort();

@@ -10,7 +10,6 @@ use std::task::{Context, Poll, ready};
 
 use roomcast_websocket::{Close, Decoder, Limits, Message, Violation};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
-use tokio::time::Instant;
 
 use super::wire::Wire;
 use crate::config::Config;
@@ -40,14 +39,24 @@ thread_local! {
 pub(super) struct Socket<W> {
     wire: W,
     decoder: Decoder,
-    /// What was read with a message and not looked at yet, from `begin` on.
-    rest: Vec<u8>,
-    begin: u32,
+    /// What was read with a message and not looked at yet; boxed, for there is hardly ever any.
+    rest: Option<Box<Rest>>,
     /// Messages handed out since something was last written.
     gathered: u8,
-    incomplete_since: Option<Instant>,
     /// Whether the message that is half-sent was told of.
     has_told_begun: bool,
+}
+
+/// Bytes that are looked at from `begin` on.
+struct Rest {
+    bytes: Vec<u8>,
+    begin: usize,
+}
+
+impl Rest {
+    fn of(bytes: Vec<u8>) -> Option<Box<Self>> {
+        (!bytes.is_empty()).then(|| Box::new(Self { bytes, begin: 0 }))
+    }
 }
 
 /// What comes from the peer.
@@ -80,15 +89,7 @@ impl<W: Wire> Socket<W> {
 
     /// The same, within other limits.
     pub(super) fn within(limits: Limits, wire: W, read: Vec<u8>) -> Self {
-        Self {
-            wire,
-            decoder: Decoder::new(limits),
-            rest: read,
-            begin: 0,
-            gathered: 0,
-            incomplete_since: None,
-            has_told_begun: false,
-        }
+        Self { wire, decoder: Decoder::new(limits), rest: Rest::of(read), gathered: 0, has_told_begun: false }
     }
 
     /// Writes what is queued as far as the peer takes it, and reads if that is wanted.
@@ -114,7 +115,7 @@ impl<W: Wire> Socket<W> {
             return Poll::Pending;
         }
         let read = self.poll_read(cx, outbox);
-        let is_begun = self.incomplete_since.is_some();
+        let is_begun = self.is_incomplete();
         match read {
             Poll::Pending if is_begun && !std::mem::replace(&mut self.has_told_begun, true) => Poll::Ready(Io::Begun),
             read => read,
@@ -136,7 +137,7 @@ impl<W: Wire> Socket<W> {
                     Ok(()) => {
                         let mut bytes = &mut buffer[..length];
                         let io = self.decode(&mut bytes, outbox);
-                        self.rest.extend_from_slice(bytes);
+                        self.rest = Rest::of(bytes.to_vec());
                         io
                     }
                     Err(_) => Some(Io::Broken),
@@ -150,18 +151,13 @@ impl<W: Wire> Socket<W> {
 
     /// The next message of what was read before.
     fn decode_rest(&mut self, outbox: &Outbox) -> Option<Io> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        let mut rest = std::mem::take(&mut self.rest);
-        let mut bytes = &mut rest[self.begin as usize..];
+        let mut rest = self.rest.take()?;
+        let mut bytes = &mut rest.bytes[rest.begin..];
         let io = self.decode(&mut bytes, outbox);
         let left = bytes.len();
-        self.begin = 0;
         if left > 0 {
-            // Not more than a buffer was read with it.
-            self.begin = (rest.len() - left) as u32;
-            self.rest = rest;
+            rest.begin = rest.bytes.len() - left;
+            self.rest = Some(rest);
         }
         io
     }
@@ -179,12 +175,7 @@ impl<W: Wire> Socket<W> {
             Ok(Some(Message::Close(close))) => Some(Io::Closes(close)),
             Err(violation) => Some(Io::Violates(violation)),
         };
-        if !self.decoder.is_incomplete() {
-            self.incomplete_since = None;
-            self.has_told_begun = false;
-        } else if matches!(io, None | Some(Io::Control)) {
-            self.incomplete_since.get_or_insert_with(Instant::now);
-        }
+        self.has_told_begun &= self.is_incomplete();
         io
     }
 
@@ -202,8 +193,7 @@ impl<W: Wire> Socket<W> {
             self.wire.shut_down(outbox).await;
         }
         let (mut discarded, mut buffer) = (0, vec![0; 1024]);
-        let mut bytes = std::mem::take(&mut self.rest);
-        bytes.drain(..std::mem::take(&mut self.begin) as usize);
+        let mut bytes = self.rest.take().map(|rest| rest.bytes[rest.begin..].to_vec()).unwrap_or_default();
         loop {
             let was_over = self.decoder.is_over();
             let mut left = &mut bytes[..];
@@ -224,8 +214,8 @@ impl<W: Wire> Socket<W> {
         }
     }
 
-    /// Since when a message of the peer is incomplete.
-    pub(super) fn incomplete_since(&self) -> Option<Instant> {
-        self.incomplete_since
+    /// Whether a message of the peer has begun and is not complete.
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.decoder.is_incomplete()
     }
 }

@@ -18,7 +18,7 @@ use crate::outbox::{Outbox, Written};
 /// A byte stream to one client.
 pub(crate) trait Wire: Send {
     /// What is read from.
-    type Reader: AsyncRead + Unpin;
+    type Reader: AsyncRead + Unpin + Send;
 
     /// What is read from.
     fn reader(&mut self) -> &mut Self::Reader;

@@ -77,7 +77,7 @@ async fn page_of(
 ) -> Result<Response, Problem> {
     caller?.check_admin(node).await?;
     let Wanted { after, user, limit } = wanted?;
-    let is_wanted = |handle: &Handle| user.is_none() || handle.user.get() == user.as_ref();
+    let is_wanted = |handle: &Handle| user.as_ref().is_none_or(|user| handle.is_of(user));
     let found = node.connections_after(after, limit + 1, is_wanted).await;
     let (mut connections, mut rooms) = (Vec::new(), 0);
     for handle in found.iter().take(limit) {
@@ -109,7 +109,7 @@ impl Listed {
     fn of(node: &Node, handle: &Handle) -> Self {
         Self {
             connection_id: handle.id.to_string(),
-            user_id: handle.user.get().cloned(),
+            user_id: handle.identity().map(|identity| identity.user.clone()),
             rooms: node.hub.rooms_of_any(handle.key, handle.id, MAX_ROOMS),
             queue_bytes: handle.outbox.bytes(),
             connected_at: handle.id.began_at().and_then(|at| Timestamp::from_millis(at).ok()),

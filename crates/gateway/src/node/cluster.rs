@@ -127,8 +127,10 @@ impl Node {
                 }
                 Answer::Connections(self.close_where(|handle| match &revocation.revoked {
                     // All of the user's, whenever their tokens were issued.
-                    Revoked::User { user, .. } => handle.user.get() == Some(user),
-                    Revoked::Token(id) => handle.token().id.as_deref() == Some(id.as_str()),
+                    Revoked::User { user, .. } => handle.is_of(user),
+                    Revoked::Token(id) => {
+                        handle.identity().is_some_and(|identity| identity.token.id.as_deref() == Some(id.as_str()))
+                    }
                 }))
             }
         }
@@ -177,7 +179,7 @@ impl Node {
         let kept: HashSet<(String, i64)> = kept.into_iter().collect();
         let lost: Vec<(String, i64)> = own.filter(|entry| !kept.contains(entry)).collect();
         connections.put(REVOKED, &lost).await?;
-        self.close_where(|handle| handle.user.get().is_some_and(|user| self.revocations.cover(user, &handle.token())));
+        self.close_where(|handle| handle.identity().is_some_and(|identity| self.is_revoked(&identity)));
         self.has_revocations.store(true, Ordering::Relaxed);
         Ok(())
     }

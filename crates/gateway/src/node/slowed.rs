@@ -6,8 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
+use crate::moment::Moment;
 use crate::outbox::Outbox;
 use crate::wheel::Wheel;
 
@@ -28,7 +27,7 @@ struct Entry {
     outbox: Weak<Outbox>,
     delay: Duration,
     /// When the next write may be; `None` while nothing waits.
-    due: Option<Instant>,
+    due: Option<Moment>,
 }
 
 impl Slowed {
@@ -58,11 +57,11 @@ impl Slowed {
 
     /// For the task of a connection whose write waits: has it woken when it is time, or lets it through.
     pub(crate) fn pace(&self, outbox: &Arc<Outbox>, wheel: &Wheel) {
-        let (mut entries, now) = (self.lock(), Instant::now());
+        let (mut entries, now) = (self.lock(), wheel.now());
         let Some(entry) = entries.iter_mut().find(|entry| entry.is_of(outbox)) else { return };
         match entry.due {
             None => {
-                let due = now + entry.delay;
+                let due = now.plus(entry.delay);
                 entry.due = Some(due);
                 wheel.schedule(due, outbox);
             }

@@ -53,8 +53,8 @@ impl Session {
         request: &Result<Request, InvalidMessage>,
         bytes: usize,
     ) -> Result<(), Outcome> {
-        let raised = self.identity.as_ref().map(|identity| identity.raised.clone()).unwrap_or_default();
-        let config = &self.admission.node.config;
+        let (config, identity, unraised) = (&self.admission.node.config, self.identity.clone(), Raised::default());
+        let raised = identity.as_ref().map_or(&unraised, |identity| &identity.raised);
         let most = raised.over(config.messages_per_minute, Scope::Connection, Kind::Messages);
         if let Verdict::Limited { retry_after, refused } = self.handle_of().count_message(most, config.message_window) {
             let names = (Scope::Connection.name(), Kind::Messages.name());
@@ -62,7 +62,7 @@ impl Session {
         }
         let Some(dues) = &mut self.dues else { return Ok(()) };
         let costs = costs(request.as_ref().ok(), bytes);
-        let Err(exceeded) = self.admission.node.meters.charge(&dues.accounts, &raised, &costs) else { return Ok(()) };
+        let Err(exceeded) = self.admission.node.meters.charge(&dues.accounts, raised, &costs) else { return Ok(()) };
         // One less may be refused than closes.
         let is_abuse = dues.refused.hit(MOST_REFUSED - 1, PATIENCE, Instant::now()) != Verdict::Allowed;
         Err(self.over_limit(id, (exceeded.scope.name(), exceeded.kind.name()), exceeded.retry_after, is_abuse))

@@ -78,19 +78,20 @@ impl Session {
     /// When the next typing indicator of the connection ends.
     #[must_use]
     pub(crate) fn typing_ends_at(&self) -> Option<Instant> {
-        self.typing.ends_at()
+        self.seldom.as_ref()?.typing.ends_at()
     }
 
     /// Ends the indicators that were not renewed.
     pub(crate) async fn end_typing(&mut self) {
-        for room in self.typing.take_over(Instant::now()) {
+        let over = self.seldom.as_mut().map(|seldom| seldom.typing.take_over(Instant::now()));
+        for room in over.unwrap_or_default() {
             self.say_stopped(room).await;
         }
     }
 
     /// Notes an indicator that was published.
     pub(super) async fn note_typing(&mut self, room: Room, indicator: &Indicator) {
-        if let Some(room) = self.typing.note(room, indicator) {
+        if let Some(room) = self.seldom.get_or_insert_default().typing.note(room, indicator) {
             self.say_stopped(room).await;
         }
     }
@@ -98,7 +99,7 @@ impl Session {
     /// Ends the indicators in rooms that the connection leaves.
     pub(super) async fn leave_typing(&mut self, rooms: &[Room]) {
         for room in rooms {
-            if self.typing.until.remove(room).is_some() {
+            if self.seldom.as_mut().is_some_and(|seldom| seldom.typing.until.remove(room).is_some()) {
                 self.say_stopped(room.clone()).await;
             }
         }
@@ -138,8 +139,11 @@ async fn say_stopped(node: &Node, identity: &Identity, connection: ConnectionId,
 /// The user leaves, however the connection ended.
 impl Drop for Session {
     fn drop(&mut self) {
-        let rooms: Vec<Room> = std::mem::take(&mut self.typing.until).into_keys().collect();
-        let (false, Some(identity)) = (rooms.is_empty(), self.identity.take()) else { return };
+        let (Some(seldom), Some(identity)) = (self.seldom.take(), self.identity.take()) else { return };
+        let rooms: Vec<Room> = seldom.typing.until.into_keys().collect();
+        if rooms.is_empty() {
+            return;
+        }
         let (node, connection) = (self.admission.node.clone(), self.handle_of().id);
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let tasks = node.tasks.clone();
