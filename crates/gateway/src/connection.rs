@@ -6,6 +6,7 @@
 
 #[cfg(feature = "echo")]
 pub(crate) mod echo;
+mod ending;
 mod life;
 mod socket;
 mod wire;
@@ -13,11 +14,10 @@ mod wire;
 use std::future::pending;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use roomcast_protocol::server::{AuthExpiring, ConnectionClosing, Reply};
-use roomcast_protocol::{Advice, CloseCode};
+use roomcast_protocol::CloseCode;
+use roomcast_protocol::server::{AuthExpiring, Reply};
 use roomcast_websocket::{Close, Violation};
 use tokio::task::coop::has_budget_remaining;
 use tokio::time::Instant;
@@ -32,9 +32,6 @@ use crate::session::{Incoming, Outcome, Session};
 pub(crate) use life::Life;
 use socket::{Io, Socket};
 pub(crate) use wire::{Bare, Piped, Wire};
-
-/// How long a closing connection may take to read what is left for it and to answer the close.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Control frames that are looked at before all others have their turn: answering them waits for nothing, so a flood of pings
 /// would have a processor for itself. An honest client sends one now and then.
@@ -82,7 +79,7 @@ pub(crate) struct Connection<W> {
 /// What a connection's session does.
 enum Work {
     /// Waits for the next request.
-    None(Box<Session>),
+    Idle(Box<Session>),
     /// Carries one out.
     UnderWay(UnderWay),
 }
@@ -90,7 +87,7 @@ enum Work {
 impl Work {
     fn session(&self) -> Option<&Session> {
         match self {
-            Self::None(session) => Some(session),
+            Self::Idle(session) => Some(session),
             Self::UnderWay(_) => None,
         }
     }
@@ -141,32 +138,6 @@ impl<W: Wire> Connection<W> {
         });
         connection.schedule();
         connection
-    }
-
-    /// Ends it.
-    async fn end(mut self: Box<Self>, end: End) {
-        let code = self.see_off(end).await;
-        self.node.metrics.closed(code);
-        tracing::debug!(code = code.code(), "connection closed");
-    }
-
-    async fn see_off(&mut self, end: End) -> CloseCode {
-        match end {
-            End::Close(closing) => {
-                if closing.code == CloseCode::SlowConsumer {
-                    self.node.metrics.connection_error(closing.code.reason());
-                }
-                self.close(closing).await;
-                closing.code
-            }
-            End::Closed(close) => self.answer(close).await,
-            End::Gone => CloseCode::Other(1006),
-            End::Cut => {
-                self.outbox.seal();
-                self.outbox.cut();
-                Closing::CUT.code
-            }
-        }
     }
 
     /// Serves it until it ends.
@@ -226,7 +197,7 @@ impl<W: Wire> Connection<W> {
     fn request(&mut self, request: impl FnOnce(Box<Session>) -> UnderWay) -> bool {
         // The place is taken by a future that takes no memory.
         match std::mem::replace(&mut self.work, Work::UnderWay(Box::pin(pending()))) {
-            Work::None(session) => self.work = Work::UnderWay(request(session)),
+            Work::Idle(session) => self.work = Work::UnderWay(request(session)),
             under_way @ Work::UnderWay(_) => {
                 self.work = under_way;
                 return false;
@@ -244,7 +215,7 @@ impl<W: Wire> Connection<W> {
 
     fn answered(&mut self, session: Box<Session>, outcome: Outcome) -> Option<End> {
         let expires_at = session.expires_at();
-        self.work = Work::None(session);
+        self.work = Work::Idle(session);
         if let Some(expires_at) = expires_at {
             self.deadlines.authenticated(expires_at, self.node.clock.now(), self.node.wheel.now());
             self.schedule();
@@ -357,56 +328,6 @@ impl<W: Wire> Connection<W> {
             self.rings_at = Some(next);
             wheel.schedule(next, &self.outbox);
         }
-    }
-
-    /// Says why, closes, and gives the peer a moment to read it.
-    async fn close(&mut self, closing: Closing) {
-        self.outbox.seal();
-        if is_abrupt(closing.code) {
-            self.outbox.forget();
-        }
-        if is_announced(closing.code) {
-            let notice = Reply::ConnectionClosing(announcement(closing));
-            self.outbox.push_last(Frame::reply(None, notice, self.node.clock.now()));
-        }
-        self.outbox.push_last(Frame::close(Some(closing.code), closing.code.reason()));
-        self.finish().await;
-    }
-
-    /// Answers the client's close with its own code, behind what was queued for it.
-    async fn answer(&mut self, close: Option<Close>) -> CloseCode {
-        let code = close.as_ref().map(|close| CloseCode::from(close.code));
-        self.outbox.seal();
-        self.outbox.push_last(Frame::close(code, close.as_ref().map_or("", |close| &close.reason)));
-        self.finish().await;
-        code.unwrap_or(CloseCode::Other(1005))
-    }
-
-    async fn finish(&mut self) {
-        // A peer that reads nothing gets no more time than this: the connection is dropped then.
-        let finished = self.socket.finish(&self.outbox, &self.node.metrics);
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT, finished).await;
-    }
-}
-
-/// Whether nothing that waits is sent any more: too much for the peer, or not for it any longer.
-fn is_abrupt(code: CloseCode) -> bool {
-    matches!(code, CloseCode::SlowConsumer | CloseCode::TokenExpired)
-}
-
-/// Not where the peer speaks no WebSocket any more, nor where an error frame has said it already.
-fn is_announced(code: CloseCode) -> bool {
-    use CloseCode::{InvalidUtf8, MessageTooBig, ProtocolError, Unauthorized};
-    !matches!(code, ProtocolError | InvalidUtf8 | MessageTooBig | Unauthorized)
-}
-
-fn announcement(closing: Closing) -> ConnectionClosing {
-    let comes_back = closing.code.advice() == Advice::Reconnect;
-    ConnectionClosing {
-        code: closing.code.code(),
-        reason: closing.code.reason().into(),
-        retry_after_ms: if comes_back { closing.retry_after_ms.or(Some(0)) } else { None },
-        resumable: comes_back,
     }
 }
 

@@ -98,9 +98,7 @@ fn start(node: &Arc<Node>, admission: Admission, presented: Presented, request: 
     let session = Session::new(admission, presented.has_subprotocol);
     let begin = connection::begin(Box::new(session), presented.identity);
     let tasks = node.tasks.clone();
-    tasks.spawn(Life::begin(async move {
-        upgraded.await.map_or(Life::Over, |upgraded| open(upgraded, node, outbox, begin))
-    }));
+    tasks.spawn(Life::begin(async move { Some(open(upgraded.await.ok()?, node, outbox, begin)) }));
 }
 
 /// Echoes whatever is said on any path, for test suites of WebSocket.

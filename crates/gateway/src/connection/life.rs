@@ -16,7 +16,7 @@ use super::{Connection, End};
 /// What the task does. With this and what the runtime needs for a task it fits into 128 bytes.
 pub(crate) enum Life {
     /// Waits for the stream, and so for what comes next.
-    Upgrading(Box<BoxFuture<'static, Life>>),
+    Upgrading(Box<BoxFuture<'static, Option<Life>>>),
     /// Serves a connection over a socket.
     Bare(Box<Connection<Bare>>),
     /// Serves one over anything else.
@@ -28,8 +28,8 @@ pub(crate) enum Life {
 }
 
 impl Life {
-    /// Begins with a stream that is yet to come.
-    pub(crate) fn begin(stream: impl Future<Output = Self> + Send + 'static) -> Self {
+    /// Begins with a stream that is yet to come, if it comes.
+    pub(crate) fn begin(stream: impl Future<Output = Option<Self>> + Send + 'static) -> Self {
         Self::Upgrading(Box::new(Box::pin(stream)))
     }
 
@@ -52,7 +52,7 @@ impl Future for Life {
                 Self::Bare(connection) => ready!(connection.poll_end(cx)),
                 Self::Piped(connection) => ready!(connection.poll_end(cx)),
                 Self::Upgrading(stream) => {
-                    *self = ready!(Pin::new(stream).poll(cx));
+                    *self = ready!(Pin::new(stream).poll(cx)).unwrap_or(Self::Over);
                     continue;
                 }
                 Self::Ending(end) => {

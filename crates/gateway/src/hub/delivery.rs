@@ -70,7 +70,9 @@ impl State {
             }
             match member.fit(index, seat, position) {
                 Fit::Next => {
-                    position.into_iter().for_each(|position| seat.advance(position));
+                    if let Some(position) = position {
+                        seat.advance(position);
+                    }
                     touched.put(&member.outbox, frame.clone());
                 }
                 Fit::Ahead => {

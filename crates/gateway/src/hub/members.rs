@@ -268,3 +268,51 @@ pub(crate) struct Hole {
     /// The last one that is missing.
     pub(crate) until: Position,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn position(epoch: u64, offset: u64) -> Position {
+        Position { epoch: Epoch(epoch), offset }
+    }
+
+    /// There are tens of thousands of members, and a few seats for each.
+    #[test]
+    fn members_and_seats_take_no_more_memory_than_they_did() {
+        assert!(size_of::<Seat>() <= 24, "{}", size_of::<Seat>());
+        assert!(size_of::<Member>() <= 64, "{}", size_of::<Member>());
+    }
+
+    #[test]
+    fn a_room_has_memory_for_a_quarter_more_seats_than_it_needs_and_gives_it_back() {
+        let mut room = RoomEntry::new("team:a".parse().unwrap());
+        for member in 0..1000 {
+            assert_eq!(room.add(member), member);
+            assert!(room.seats.capacity() <= (member + 1).max(1) * 5 / 4, "{} for {member}", room.seats.capacity());
+        }
+        assert_eq!(room.remove(0), Some(999), "the last one sits there now");
+        assert_eq!(room.remove(998), None, "nobody does");
+        while room.seats().len() > 1 {
+            room.remove(0);
+        }
+        assert!(room.seats.capacity() <= SPARE_SEATS, "{}", room.seats.capacity());
+    }
+
+    #[test]
+    fn what_is_late_in_a_room_is_late_there_alone_and_until_the_member_leaves() {
+        let mut member = Member::new(ConnectionId::new(), Arc::new(Outbox::new(100)));
+        let mut seat = Seat::new(0);
+        assert_eq!(member.fit(1, &seat, Some(position(7, 1))), Fit::Behind, "the start is not known yet");
+        seat.advance(position(7, 1));
+        assert_eq!(member.fit(1, &seat, Some(position(7, 2))), Fit::Next);
+        assert_eq!(member.fit(1, &seat, Some(position(6, 2))), Fit::Ahead, "another life");
+        member.bury(1, Epoch(5));
+        member.bury(1, Epoch(6));
+        assert_eq!(member.fit(1, &seat, Some(position(6, 2))), Fit::Behind);
+        assert_eq!(member.fit(1, &seat, Some(position(5, 2))), Fit::Ahead, "only the last one is remembered");
+        assert_eq!(member.fit(2, &seat, Some(position(6, 2))), Fit::Ahead);
+        member.stand_up(1);
+        assert_eq!(member.fit(1, &seat, Some(position(6, 2))), Fit::Ahead, "the room's place may be another's by now");
+    }
+}
