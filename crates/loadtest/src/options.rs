@@ -31,6 +31,9 @@ pub struct Options {
     /// The server's process, for processor time and memory; may be given again for each node
     #[arg(long, global = true)]
     pub pid: Vec<u32>,
+    /// A process that the server needs, such as its Redis: its time is not the server's, nor other work on the machine
+    #[arg(long, global = true)]
+    pub beside_pid: Vec<u32>,
     /// The processor that this tool keeps to, which should not be the server's
     #[arg(long, global = true)]
     pub cpu: Option<usize>,
@@ -42,6 +45,11 @@ pub struct Options {
 impl Options {
     pub(crate) fn processes(&self) -> Result<Processes> {
         Processes::new(self.pid.clone())
+    }
+
+    /// This tool and what the server needs: what works beside the server and belongs to the run.
+    pub(crate) fn beside(&self) -> Result<Processes> {
+        Processes::new([&self.beside_pid[..], &[std::process::id()]].concat())
     }
 
     pub(crate) fn tokens(&self) -> Result<Tokens> {
@@ -95,4 +103,28 @@ fn dev_token(address: SocketAddr) -> Result<String> {
         .as_str()
         .map(ToOwned::to_owned)
         .ok_or_else(|| Error::Usage("the server gives no token by POST /dev/token: give --secret or --token".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, FromArgMatches as _};
+
+    use super::*;
+
+    fn options(arguments: &[&str]) -> Options {
+        let matches =
+            Options::augment_args(clap::Command::new("tool")).get_matches_from([&["tool"], arguments].concat());
+        Options::from_arg_matches(&matches).unwrap()
+    }
+
+    #[test]
+    fn what_the_server_needs_is_counted_beside_it_and_must_be_there() {
+        let own = options(&[]).beside().unwrap();
+        assert!(!options(&[]).processes().unwrap().is_known(), "this tool is not the server");
+        let parent = std::os::unix::process::parent_id().to_string();
+        let both = options(&["--beside-pid", &parent]);
+        assert!(!both.processes().unwrap().is_known());
+        assert!(both.beside().unwrap().resident().unwrap() > own.resident().unwrap());
+        assert!(options(&["--beside-pid", &u32::MAX.to_string()]).beside().is_err());
+    }
 }

@@ -76,7 +76,8 @@ impl Server {
 
     /// Starts it, and waits until it listens.
     pub(super) fn start(self) -> Result<Running> {
-        let mut running = Running { server: self, children: Vec::new(), addresses: Vec::new(), ids: Vec::new() };
+        let mut running =
+            Running { server: self, children: Vec::new(), addresses: Vec::new(), ids: Vec::new(), beside: None };
         let peers = shell::root().join("bench/peers");
         match self {
             Self::Roomcast => running.node(None)?,
@@ -86,7 +87,7 @@ impl Server {
                 let arguments = ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
                 running.add(&mut pinned("redis-server", &arguments), redis)?;
                 // What Redis costs is not the nodes'.
-                (running.ids, running.addresses) = Default::default();
+                (running.beside, running.addresses) = (running.ids.pop(), Vec::new());
                 let url = format!("redis://{redis}");
                 running.node(Some(&url))?;
                 running.node(Some(&url))?;
@@ -108,6 +109,8 @@ pub(super) struct Running {
     addresses: Vec<SocketAddr>,
     /// The processes whose time counts.
     ids: Vec<u32>,
+    /// One that they need.
+    beside: Option<u32>,
 }
 
 impl Running {
@@ -157,6 +160,9 @@ impl Running {
         }
         for id in &self.ids {
             arguments.extend(["--pid".into(), id.to_string()]);
+        }
+        if let Some(id) = self.beside {
+            arguments.extend(["--beside-pid".into(), id.to_string()]);
         }
         match self.server {
             Server::Roomcast | Server::Cluster => arguments.extend(["--secret".into(), SECRET.into()]),

@@ -46,8 +46,8 @@ pub struct Fanout {
 struct Moment {
     time: Instant,
     usage: Usage,
-    /// What this tool has used, and what the whole machine has.
-    own: Usage,
+    /// What this tool and what the server needs have used, and what the whole machine has.
+    beside: Usage,
     machine: u64,
     deliveries: u64,
     reads: u64,
@@ -56,11 +56,11 @@ struct Moment {
 }
 
 impl Moment {
-    fn now(engine: &Engine, processes: &Processes) -> Result<Self> {
+    fn now(engine: &Engine, processes: &Processes, beside: &Processes) -> Result<Self> {
         Ok(Self {
             time: Instant::now(),
             usage: processes.usage()?,
-            own: Processes::new(vec![std::process::id()])?.usage()?,
+            beside: beside.usage()?,
             machine: machine_ticks()?,
             deliveries: engine.audience.deliveries,
             reads: engine.audience.reads,
@@ -73,16 +73,16 @@ impl Moment {
 impl Fanout {
     pub(super) fn run(&self, engine: &mut Engine, options: &Options) -> Result<Report> {
         self.check()?;
-        let processes = options.processes()?;
+        let (processes, beside) = (options.processes()?, options.beside()?);
         engine.open_all(512)?;
         let mut feed = Feed::new(self.seats.rooms, self.publishers, self.bytes, self.until, self.rate);
         let warm = Instant::now() + Duration::from_secs_f64(self.warm_up);
         feed.run(engine, || Ok(Instant::now() >= warm))?;
         engine.audience.latency.clear();
         feed.answering.clear();
-        let before = Moment::now(engine, &processes)?;
+        let before = Moment::now(engine, &processes, &beside)?;
         feed.run(engine, || self.is_over(&before, &processes))?;
-        let after = Moment::now(engine, &processes)?;
+        let after = Moment::now(engine, &processes, &beside)?;
         let mut figures = Figures::default();
         self.figures(&mut figures, &before, &after, &processes);
         figures.add_latency("latency", &engine.audience.latency);
@@ -138,7 +138,7 @@ impl Fanout {
         if processes.is_known() {
             let cost = after.usage.since(before.usage);
             let machine = (after.machine - before.machine) as f64 / 100.0;
-            let others = machine - (cost.total + after.own.since(before.own).total) / 1e6;
+            let others = machine - (cost.total + after.beside.since(before.beside).total) / 1e6;
             // What else ran on the machine: figures of a run beside other work are not to be trusted.
             figures.add("other_processes_processors", (others / seconds).max(0.0));
             figures.add("server_seconds", cost.total / 1e6);
