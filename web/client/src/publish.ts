@@ -22,7 +22,8 @@ export interface PublishOptions {
 const MAX_WAITING = 256;
 
 /**
- * Publishes an event into the room. Resolves when the gateway has it, and rejects with a `RoomcastError`.
+ * Publishes an event into the room. Resolves when the gateway has it, and rejects with a `RoomcastError`; with the
+ * `TypeError` of `JSON.stringify` where the payload is nothing that JSON can write.
  *
  * An error that is `retryable` may be tried again, after `retryAfterMs` where it is there; where the outcome is unknown
  * (`timeout`, `disconnected`), with the same `eventId`.

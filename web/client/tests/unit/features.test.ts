@@ -90,6 +90,17 @@ test("what was typed is not sent again", async () => {
   expect(bench.socket.asked("publish")).toEqual([]);
 });
 
+test("a payload that JSON cannot write is refused as what it is, and leaves nothing behind", async () => {
+  const bench = new Bench();
+  const team = bench.client.room(TEAM);
+  const circle: Record<string, unknown> = { id: "i", teamId: "t" };
+  circle["self"] = circle;
+  const told = outcome(publish(team, "issue.deleted", circle as typeof ISSUE_DELETED));
+  await settled();
+  expect(told.error).toBeInstanceOf(TypeError);
+  expect(vi.getTimerCount()).toBe(0);
+});
+
 test("a publish without an answer in time, on a closed client, too large or one too many fails and says so", async () => {
   const bench = new Bench();
   const team = bench.client.room(TEAM);
