@@ -12,14 +12,16 @@ mod socket;
 mod wire;
 
 use std::future::pending;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
 use roomcast_protocol::CloseCode;
 use roomcast_protocol::server::{AuthExpiring, Reply};
 use roomcast_websocket::{Close, Violation};
 use tokio::task::coop::has_budget_remaining;
+use tokio::task::yield_now;
 use tokio::time::Instant;
 
 use crate::auth::{BadToken, Identity};
@@ -125,7 +127,7 @@ fn end_typing(mut session: Box<Session>) -> UnderWay {
 impl<W: Wire> Connection<W> {
     /// A connection that begins with this request. `read` was read of the wire before the upgrade.
     pub(crate) fn new(wire: W, read: Vec<u8>, node: Arc<Node>, outbox: Arc<Outbox>, begin: UnderWay) -> Box<Self> {
-        let mut connection = Box::new(Self {
+        Box::new(Self {
             socket: Socket::new(wire, read, &node.config),
             deadlines: Deadlines::new(&node.config, node.wheel.now()),
             node,
@@ -135,25 +137,31 @@ impl<W: Wire> Connection<W> {
             work: Work::UnderWay(begin),
             has_hole: false,
             controls: 0,
-        });
-        connection.schedule();
-        connection
+        })
     }
 
     /// Serves it until it ends.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
-            let end = match ready!(self.poll_turn(cx)) {
-                Turn::Flushed => self.flushed(),
-                Turn::Answered(session, outcome) => self.answered(session, outcome),
-                Turn::Received(message) => self.received(message),
+            let end = match self.poll_turn(cx) {
+                Poll::Ready(Turn::Flushed) => self.flushed(),
+                Poll::Ready(Turn::Answered(session, outcome)) => self.answered(session, outcome),
+                Poll::Ready(Turn::Received(message)) => self.received(message),
+                Poll::Pending => {
+                    // Not before the first time: whoever brings a token with the upgrade has no deadline for it.
+                    if self.rings_at.is_none() {
+                        self.schedule();
+                    }
+                    return Poll::Pending;
+                }
             };
             if let Some(end) = end {
                 return Poll::Ready(end);
             }
             if self.controls >= CONTROLS || !has_budget_remaining() {
                 self.controls = 0;
-                cx.waker().wake_by_ref();
+                // A task that merely wakes itself comes before the driver of sockets and timers.
+                let _ = pin!(yield_now()).poll(cx);
                 return Poll::Pending;
             }
         }

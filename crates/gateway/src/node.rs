@@ -335,14 +335,14 @@ impl Node {
 
     /// How many connections are authenticated.
     pub(crate) fn total_clients(&self) -> usize {
-        self.registry().values().filter(|handle| handle.identity().is_some()).count()
+        self.registry().values().filter(|handle| handle.is_authenticated()).count()
     }
 
     /// How much of the message limit the authenticated connections use.
     pub(crate) fn message_usage(&self) -> Usage {
         let now = Instant::now();
         let registry = self.registry();
-        let clients = registry.values().filter(|handle| handle.identity().is_some());
+        let clients = registry.values().filter(|handle| handle.is_authenticated());
         // Whoever's token raises the limit uses at most all of it.
         let (most, window) = (self.config.messages_per_minute, self.config.message_window);
         Usage::of(clients.map(|handle| handle.messages().used(window, now).min(most)), most)
@@ -389,18 +389,26 @@ impl Handle {
 
     /// What the token in force says; `None` while the connection has not said who it is.
     pub(crate) fn identity(&self) -> Option<Arc<Identity>> {
-        self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock_identity().clone()
+    }
+
+    fn is_authenticated(&self) -> bool {
+        self.lock_identity().is_some()
+    }
+
+    fn lock_identity(&self) -> MutexGuard<'_, Option<Arc<Identity>>> {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the connection is that user's.
     pub(crate) fn is_of(&self, user: &UserId) -> bool {
-        self.identity().is_some_and(|identity| identity.user == *user)
+        self.lock_identity().as_ref().is_some_and(|identity| identity.user == *user)
     }
 
     /// Says which token is in force from now on, before it is looked up once more whether it was revoked: so that whoever
     /// revokes it meanwhile finds the connection, or is found.
     pub(crate) fn set_identity(&self, identity: Arc<Identity>) {
-        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = Some(identity);
+        *self.lock_identity() = Some(identity);
     }
 
     fn messages(&self) -> MutexGuard<'_, FixedWindow> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use roomcast_gateway::{Config, Gateway};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -175,4 +176,25 @@ async fn a_flood_of_pings_by_a_client_that_never_reads_is_not_kept_for_it() {
     let most = queue + 3 * (16 << 10) + 1024;
     assert!(held.len() <= most, "{} of {sent} bytes were held", held.len());
     assert!(sent > held.len(), "{sent}");
+}
+
+#[tokio::test]
+async fn between_a_few_pings_of_a_flood_everybody_else_has_a_turn() {
+    const PINGS: usize = 2000;
+    let gateway = start(config());
+    let mut client = reader(&gateway).await;
+    let raw = client.socket.get_mut();
+    // All of them are there before the first is answered: they fit into the pipe.
+    raw.write_all(&frame(0x89, b"").repeat(PINGS)).await.unwrap();
+    let (mut answered, mut most, mut bytes) = (0, 0, [0; 16 << 10]);
+    while answered < PINGS {
+        tokio::task::yield_now().await;
+        let read = raw.read(&mut bytes).now_or_never().map_or(0, |read| read.unwrap());
+        let pongs = bytes[..read].chunks(2).filter(|frame| *frame == [0x8a, 0]).count();
+        assert_eq!(pongs * 2, read, "an empty pong has two bytes");
+        answered += pongs;
+        most = most.max(pongs);
+    }
+    // 16, and once more where the socket had a turn before this task.
+    assert!(most <= 48, "{most} pings were answered in one turn");
 }
