@@ -31,6 +31,7 @@ use crate::moment::Moment;
 use crate::node::Node;
 use crate::outbox::{Closing, Outbox};
 use crate::session::{Incoming, Outcome, Session};
+use crate::wheel::Appointment;
 pub(crate) use life::Life;
 use socket::{Io, Socket};
 pub(crate) use wire::{Bare, Piped, Wire};
@@ -67,8 +68,9 @@ pub(crate) struct Connection<W> {
     node: Arc<Node>,
     outbox: Arc<Outbox>,
     deadlines: Deadlines,
-    /// The earliest time at which the wheel will ring.
-    rings_at: Option<Moment>,
+    appointment: Appointment,
+    /// Whether the wheel was told of a deadline.
+    is_kept_alive: bool,
     /// Since when a message of the client is known to be incomplete.
     incomplete_since: Option<Moment>,
     work: Work,
@@ -132,7 +134,8 @@ impl<W: Wire> Connection<W> {
             deadlines: Deadlines::new(&node.config, node.wheel.now()),
             node,
             outbox,
-            rings_at: None,
+            appointment: Appointment::default(),
+            is_kept_alive: false,
             incomplete_since: None,
             work: Work::UnderWay(begin),
             has_hole: false,
@@ -149,7 +152,7 @@ impl<W: Wire> Connection<W> {
                 Poll::Ready(Turn::Received(message)) => self.received(message),
                 Poll::Pending => {
                     // Not before the first time: whoever brings a token with the upgrade has no deadline for it.
-                    if self.rings_at.is_none() {
+                    if !self.is_kept_alive {
                         self.schedule();
                     }
                     return Poll::Pending;
@@ -250,6 +253,7 @@ impl<W: Wire> Connection<W> {
             Io::Control => {
                 self.controls += 1;
                 self.deadlines.seen(now);
+                self.schedule();
                 return None;
             }
             Io::Begun => {
@@ -290,7 +294,6 @@ impl<W: Wire> Connection<W> {
         let close = |code| Some(End::Close(Closing { code, retry_after_ms: Some(0) }));
         while let Some(due) = self.deadlines.due(&self.node.config, self.node.wheel.now(), self.open()) {
             match due {
-                Due::Ping => self.outbox.ping(),
                 Due::Expiring(expires_at) => {
                     let notice = Reply::AuthExpiring(AuthExpiring { expires_at });
                     self.outbox.send(Frame::reply(None, notice, self.node.clock.now()));
@@ -326,16 +329,14 @@ impl<W: Wire> Connection<W> {
         Open { incomplete_since: self.incomplete_since, stalled_since }
     }
 
-    /// Makes sure that the wheel rings for the next deadline. One entry does for all: an earlier one looks for itself.
+    /// Makes sure that the wheel rings for the next deadline. Where it is not told of a later one, it rings early and is told then.
     fn schedule(&mut self) {
         let wheel = &self.node.wheel;
         let typing = self.work.session().and_then(Session::typing_ends_at).map(|at| wheel.moment(at));
         let next = self.deadlines.next(&self.node.config, self.open());
         let next = typing.map_or(next, |typing| typing.min(next));
-        if self.rings_at.is_none_or(|rings_at| rings_at <= wheel.now() || next < rings_at) {
-            self.rings_at = Some(next);
-            wheel.schedule(next, &self.outbox);
-        }
+        wheel.keep_alive(next, &mut self.appointment, &self.outbox);
+        self.is_kept_alive = true;
     }
 }
 

@@ -80,7 +80,8 @@ impl Frame {
 
     /// A ping.
     pub(crate) fn ping() -> Self {
-        Self::of_bytes(&websocket::ping())
+        static PING: LazyLock<Frame> = LazyLock::new(|| Frame::of_bytes(&websocket::ping()));
+        PING.clone()
     }
 
     /// The answer to a ping.

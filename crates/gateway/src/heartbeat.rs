@@ -1,4 +1,4 @@
-//! The heartbeat and the other deadlines of one connection.
+//! The deadlines of one connection, silence among them. Its pings are the wheel's.
 //!
 //! Owns when each is due and which has passed. The wheel wakes the connection for the next one only; a frame from the client
 //! merely moves a number here.
@@ -34,8 +34,6 @@ pub(crate) enum Due {
     Aged,
     /// The token is over soon, then.
     Expiring(Timestamp),
-    /// Time for a ping.
-    Ping,
 }
 
 /// What has begun and must come to an end.
@@ -51,7 +49,6 @@ pub(crate) struct Open {
 #[derive(Debug)]
 pub(crate) struct Deadlines {
     last_seen: Moment,
-    ping_at: Moment,
     /// When the client is sent to whichever node has room for it.
     ends_at: Option<Moment>,
     standing: Standing,
@@ -82,7 +79,6 @@ impl Deadlines {
     pub(crate) fn new(config: &Config, now: Moment) -> Self {
         Self {
             last_seen: now,
-            ping_at: now.plus(jittered(config.ping_interval)),
             ends_at: config.max_connection_age.map(|age| now.plus(jittered(age))),
             standing: Standing::Unknown(now.plus(config.auth_timeout)),
         }
@@ -107,7 +103,7 @@ impl Deadlines {
         self.standing = Standing::Known(Expiry { at, expires_at, is_told: false });
     }
 
-    /// What is due, the gravest first. A ping and a notice are due once.
+    /// What is due, the gravest first. A notice is due once.
     pub(crate) fn due(
         &mut self,
         config: &Config,
@@ -137,10 +133,6 @@ impl Deadlines {
             *is_told = true;
             return Some(Due::Expiring(*expires_at));
         }
-        if self.ping_at <= now {
-            self.ping_at = now.plus(jittered(config.ping_interval));
-            return Some(Due::Ping);
-        }
         None
     }
 
@@ -154,14 +146,14 @@ impl Deadlines {
         };
         let message = incomplete_since.map(|since| since.plus(config.message_timeout));
         let stall = stalled_since.map(|since| since.plus(config.stall_timeout));
-        let always = [self.last_seen.plus(config.idle_timeout), self.ping_at, standing];
-        [self.ends_at, message, stall].into_iter().flatten().chain(always).fold(self.ping_at, Moment::min)
+        let silence = self.last_seen.plus(config.idle_timeout);
+        [self.ends_at, message, stall].into_iter().flatten().fold(silence.min(standing), Moment::min)
     }
 }
 
 /// Up to a seventh earlier, so that connections that came together do not stay together. Never later: the time-out is
 /// measured against the interval.
-fn jittered(interval: Duration) -> Duration {
+pub(crate) fn jittered(interval: Duration) -> Duration {
     interval.mul_f64(rand::rng().random_range(0.85..1.0))
 }
 
@@ -219,11 +211,10 @@ mod tests {
     }
 
     #[test]
-    fn a_quiet_connection_is_pinged_and_given_up_after_a_minute() {
+    fn a_silent_connection_is_given_up_after_a_minute() {
         let mut scene = Scene::new(Config::serve());
         scene.authenticated(100_000, 0);
-        assert_eq!(scene.due_after(34), [Due::Ping]);
-        assert_eq!(scene.due_after(25), []);
+        assert_eq!(scene.due_after(59), []);
         assert_eq!(scene.due_after(1)[0], Due::Idle);
         scene.deadlines.seen(scene.now);
         assert_ne!(scene.due(Open::default()), Some(Due::Idle));
@@ -231,11 +222,7 @@ mod tests {
 
     #[test]
     fn a_token_is_announced_a_minute_before_its_end_and_over_ten_seconds_behind_it() {
-        let config = Config {
-            idle_timeout: Duration::from_secs(9000),
-            ping_interval: Duration::from_secs(8000),
-            ..Config::serve()
-        };
+        let config = Config { idle_timeout: Duration::from_secs(9000), ..Config::serve() };
         let mut scene = Scene::new(config);
         scene.authenticated(1100, 1000);
         assert_eq!(scene.due_after(39), []);

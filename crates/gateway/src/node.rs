@@ -169,11 +169,11 @@ impl Node {
             meters: Meters::new(config.limits),
             callback: Callback::new(&config, &metrics, &tasks, &stop)?,
             census: Census::new(&config, config.max_connections.unwrap_or(max_connections)),
+            wheel: Wheel::new(config.ping_interval),
             config,
             clock,
             metrics,
             hub: Hub::default(),
-            wheel: Wheel::new(),
             broker: parts.broker,
             presence: parts.presence,
             audience: parts.audience,
@@ -189,7 +189,7 @@ impl Node {
             stop,
         });
         node.spawn(|node| node.deliver(publications));
-        node.spawn(|node| async move { node.wheel.run().await });
+        node.spawn(|node| async move { node.wheel.run(&node.metrics).await });
         node.spawn(|node| async move { node.sweep().await });
         node.spawn(|node| async move { node.verify().await });
         node.spawn(|node| async move { node.broker.run().await });

@@ -21,6 +21,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 use tokio::time::Instant;
 
 use crate::frame::{Frame, Subject};
+use crate::wheel::Deadline;
 use frames::Frames;
 use signal::Signal;
 use writing::Writer;
@@ -76,7 +77,9 @@ pub(crate) struct Outbox {
     queue: Mutex<Queue>,
     /// Wakes the connection's task.
     wake: Signal,
-    limit: usize,
+    limit: u32,
+    /// When the wheel rings.
+    pub(crate) deadline: Deadline,
     /// The writing half of a bare socket, which may be written to from anywhere. What is no bare socket is the connection's
     /// task's alone.
     wire: OnceLock<OwnedWriteHalf>,
@@ -125,7 +128,14 @@ impl Outbox {
     /// An outbox of at most `limit` bytes.
     #[must_use]
     pub(crate) fn new(limit: usize) -> Self {
-        Self { queue: Mutex::default(), wake: Signal::default(), limit, wire: OnceLock::new() }
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        Self {
+            queue: Mutex::default(),
+            wake: Signal::default(),
+            limit,
+            deadline: Deadline::default(),
+            wire: OnceLock::new(),
+        }
     }
 
     /// Queues a frame, to be written at the next flush.
@@ -149,7 +159,7 @@ impl Outbox {
         if let Some(subject) = frame.subject() {
             queue.supersede(subject);
         }
-        if queue.bytes + frame.len() > self.limit {
+        if queue.bytes + frame.len() > self.limit as usize {
             queue.forget();
             queue.close(Closing { code: CloseCode::SlowConsumer, retry_after_ms: Some(0) });
             self.wake.give();

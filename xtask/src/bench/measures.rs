@@ -84,7 +84,7 @@ const IDLE: &[Shown] = &[
     },
     plain("wave_2_resident_per_connection_bytes", "second wave, bytes each", 1.0, 0),
     plain("wave_1_returned_share", "returned in a minute, %", 0.01, 0),
-    plain("wave_1_cpu_per_connection_and_second_us", "CPU each and second, µs", 1.0, 3),
+    plain("cpu_per_connection_and_second_us", "CPU each and second, µs", 1.0, 3),
 ];
 
 const fn idle(
@@ -191,8 +191,8 @@ pub(super) const MEASURES: &[Measure] = &[
     idle(
         "idle-15000",
         "15,000 idle connections in three of 15,000 rooms",
-        "As above, with as many rooms as connections: a room costs memory too. Hono and axum send no pings here.",
-        &[Roomcast, Bun, Broadcast, Hono],
+        "As above, with as many rooms as connections: a room costs memory too. Hono sends no pings.",
+        &[Roomcast, Bun, Hono],
         &["idle", "--rooms", "15000", "--rooms-per-connection", "3"],
     ),
     Measure {

@@ -63,7 +63,7 @@ impl Slowed {
             None => {
                 let due = now.plus(entry.delay);
                 entry.due = Some(due);
-                wheel.schedule(due, outbox);
+                wheel.ring(due, outbox);
             }
             Some(due) if due <= now => {
                 entry.due = None;
