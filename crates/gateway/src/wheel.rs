@@ -168,7 +168,7 @@ impl Wheel {
                 }
                 outbox.ping();
                 outbox.write(metrics);
-                if let Some(tick) = self.go_on(entry.tick, &outbox.deadline) {
+                if let Some(tick) = self.go_on(now, &outbox.deadline) {
                     self.insert(Entry { tick, ..entry });
                 } else {
                     outbox.ring();
@@ -182,10 +182,10 @@ impl Wheel {
     }
 
     /// When to look again at a connection that is kept alive; `None` when its deadline has come.
-    fn go_on(&self, looked_at: Tick, deadline: &Deadline) -> Option<Tick> {
+    fn go_on(&self, now: Tick, deadline: &Deadline) -> Option<Tick> {
         loop {
             let tick = deadline.tick()?;
-            if looked_at.is_before(tick) {
+            if now.is_before(tick) {
                 return Some(self.next_ping(tick));
             }
             if deadline.end(tick) {
@@ -356,6 +356,19 @@ mod tests {
         kept.rings_at(5).await;
         kept.until(7);
         kept.rings_at(7).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_standstill_what_is_overdue_rings_at_once() {
+        for stood_still in [101, 160, 300, 3000] {
+            let mut kept = Kept::new();
+            kept.until(30);
+            kept.until(100);
+            // Until the wheel has begun to turn.
+            tokio::time::sleep(TICK).await;
+            tokio::time::advance(Duration::from_secs(stood_still)).await;
+            kept.rings_at(kept.start.elapsed().as_secs()).await;
+        }
     }
 
     #[tokio::test(start_paused = true)]
