@@ -84,7 +84,13 @@ const IDLE: &[Shown] = &[
     },
     plain("wave_2_resident_per_connection_bytes", "second wave, bytes each", 1.0, 0),
     plain("wave_1_returned_share", "returned in a minute, %", 0.01, 0),
-    plain("cpu_per_connection_and_second_us", "CPU each and second, µs", 1.0, 3),
+    Shown {
+        figure: "cpu_per_connection_and_second_us",
+        heading: "CPU each and second, µs",
+        divisor: 1.0,
+        places: 3,
+        ratio: true,
+    },
 ];
 
 const fn idle(
