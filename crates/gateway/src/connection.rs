@@ -69,8 +69,6 @@ pub(crate) struct Connection<W> {
     outbox: Arc<Outbox>,
     deadlines: Deadlines,
     appointment: Appointment,
-    /// Whether the wheel was told of a deadline.
-    is_kept_alive: bool,
     /// Since when a message of the client is known to be incomplete.
     incomplete_since: Option<Moment>,
     work: Work,
@@ -135,7 +133,6 @@ impl<W: Wire> Connection<W> {
             node,
             outbox,
             appointment: Appointment::default(),
-            is_kept_alive: false,
             incomplete_since: None,
             work: Work::UnderWay(begin),
             has_hole: false,
@@ -152,7 +149,7 @@ impl<W: Wire> Connection<W> {
                 Poll::Ready(Turn::Received(message)) => self.received(message),
                 Poll::Pending => {
                     // Not before the first time: whoever brings a token with the upgrade has no deadline for it.
-                    if !self.is_kept_alive {
+                    if !self.outbox.deadline.is_set() {
                         self.schedule();
                     }
                     return Poll::Pending;
@@ -336,7 +333,6 @@ impl<W: Wire> Connection<W> {
         let next = self.deadlines.next(&self.node.config, self.open());
         let next = typing.map_or(next, |typing| typing.min(next));
         wheel.keep_alive(next, &mut self.appointment, &self.outbox);
-        self.is_kept_alive = true;
     }
 }
 

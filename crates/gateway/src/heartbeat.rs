@@ -154,7 +154,7 @@ impl Deadlines {
 /// Up to a seventh earlier, so that connections that came together do not stay together. Never later: the time-out is
 /// measured against the interval.
 pub(crate) fn jittered(interval: Duration) -> Duration {
-    interval.mul_f64(rand::rng().random_range(0.85..1.0))
+    interval.mul_f64(rand::rng().random_range(6.0 / 7.0..1.0))
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ struct Allowed {
 }
 
 /// Operations without a type, as the claim writes them; the first is all of them, `admin` only under the pattern `*`.
-const NAMES: [(&str, Option<Operation>); 6] = [
+static NAMES: [(&str, Option<Operation>); 6] = [
     ("*", None),
     ("subscribe", Some(Operation::Subscribe)),
     ("history", Some(Operation::History)),
